@@ -1,0 +1,1 @@
+"""ckptkit: open, check, migrate and seal PyTorch checkpoints."""

@@ -1,0 +1,1 @@
+"""The plugin system: hook specifications, manager, built-in parts."""

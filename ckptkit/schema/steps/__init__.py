@@ -1,0 +1,1 @@
+"""The migrators between schema versions; frozen once released."""

@@ -1,0 +1,1 @@
+"""The promise that a checkpoint is whole: stage, write, sync, commit."""

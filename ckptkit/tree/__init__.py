@@ -1,0 +1,1 @@
+"""Nested state and its flat form."""

@@ -1,0 +1,1 @@
+"""Programs that use ckptkit as any user would: the trainers."""
