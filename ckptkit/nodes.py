@@ -152,7 +152,7 @@ def _key_token(key: Node) -> Any:
     if isinstance(key, float):
         if key.is_integer():
             return ("n", hex(int(key)))
-        return ("nan", id(key)) if key != key else ("f", key.hex())
+        return ("nan", id(key)) if math.isnan(key) else ("f", key.hex())
     if isinstance(key, complex):
         if not key.imag:
             return _key_token(key.real)
@@ -268,7 +268,7 @@ class Record:
 
     @property
     def state(self) -> Node:
-        """The attributes: the last BUILD's argument, its dict part if it is a (dict, slots) pair."""
+        """What the last BUILD gave: as a rule the object's attributes."""
         return self.states[-1] if self.states else None
 
     def __repr__(self) -> str:
@@ -280,7 +280,7 @@ def structural_key(key: Node) -> bytes:
 
     Raises: TypeError for a cycle or an unhashable part (a list, a dict), as Python would.
     """
-    from hashlib import blake2b  # noqa: PLC0415  only odd keys need it
+    from hashlib import blake2b  # only odd keys need it
 
     done: dict[int, bytes] = {}
     open_ids: set[int] = set()

@@ -40,7 +40,7 @@ class GlobalUse(NamedTuple):
     module: str
     qualname: str
     how: str
-    count: int
+    times: int
     offset: int
 
 
