@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORPUS ?= .cache/corpus
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint bench fuzz corpus clean help
+
+help: ## Say what each command does
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.core
+
+demo: $(VENV)/.core ## Open, inspect, migrate and verify real checkpoints of other people (no torch needed)
+	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS) --only lpips torchmetrics pesto-pitch chgnet
+	$(BIN)/python examples/open_real_files.py --corpus $(CORPUS) --out demo-out
+
+test: $(VENV)/.dev corpus ## Set up and pass every test
+	CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+corpus: | $(BIN)/python ## Fetch the real checkpoints that the tests read (150 MB)
+	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS)
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## Measure speed and memory against peers and limits
+	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
+	$(BIN)/python -m tests.attacks.fuzz --count 1000000
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) .cache demo-out build dist *.egg-info
