@@ -1,1 +1,58 @@
-"""ckptkit: open, check, migrate and seal PyTorch checkpoints."""
+"""ckptkit: open, check, migrate and seal PyTorch checkpoints; nothing read from one is ever run.
+
+The names are loaded on first use, so that ``import ckptkit`` costs nothing and needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckptkit.errors import CkptkitError
+    from ckptkit.types import Limits
+    from ckptkit.verbs.inspect import inspect
+    from ckptkit.verbs.listing import list_checkpoints
+    from ckptkit.verbs.migrate import migrate
+    from ckptkit.verbs.open import Checkpoint, load
+    from ckptkit.verbs.scan import scan
+    from ckptkit.verbs.verify import verify
+
+__all__ = [
+    "Checkpoint",
+    "CkptkitError",
+    "Limits",
+    "inspect",
+    "list_checkpoints",
+    "load",
+    "migrate",
+    "scan",
+    "verify",
+]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Checkpoint": "ckptkit.verbs.open",
+    "CkptkitError": "ckptkit.errors",
+    "Limits": "ckptkit.types",
+    "inspect": "ckptkit.verbs.inspect",
+    "list_checkpoints": "ckptkit.verbs.listing",
+    "load": "ckptkit.verbs.open",
+    "migrate": "ckptkit.verbs.migrate",
+    "scan": "ckptkit.verbs.scan",
+    "verify": "ckptkit.verbs.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home, once (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ckptkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,29 @@
+"""What `ckptkit` shows is what it promises: `__all__`, the lazy table and the docs agree."""
+
+import importlib
+import subprocess
+import sys
+
+import ckptkit
+
+
+def test_all_equals_the_public_names():
+    assert sorted(ckptkit.__all__) == sorted(name for name in dir(ckptkit) if not name.startswith("_"))
+
+
+def test_every_public_name_exists_and_says_what_it_promises():
+    for name in ckptkit.__all__:
+        value = getattr(ckptkit, name)
+        assert value.__doc__, name
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, ckptkit; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(eval(out.stdout))
+    assert not loaded & {"torch", "numpy", "click", "rich", "pluggy", "msgpack", "xxhash"}
+
+
+def test_the_plugin_module_is_enough_for_a_plugin():
+    plugin = importlib.import_module("ckptkit.plugin")
+    assert sorted(plugin.__all__) == sorted(n for n in dir(plugin) if not n.startswith("_") and n != "annotations")
