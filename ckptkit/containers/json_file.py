@@ -27,7 +27,7 @@ def parse_json(data: bytes, where: str, limits: Limits = DEFAULT_LIMITS) -> Node
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_to_map)
     except RecursionError as exc:
-        raise LimitExceededError(where, "the JSON is nested too deeply", "under 900 levels") from exc
+        raise LimitExceededError(where, "the JSON is nested too deeply") from exc
     except ValueError as exc:  # not UTF-8, not JSON, a key twice, a number of 5,000 digits
         raise CorruptFileError(where, f"this is no strict JSON: {ascii(str(exc))[1:101]}") from exc
     return _wrap_lists(value)
