@@ -1,0 +1,181 @@
+"""What a writer that died leaves beside its target: how it is named, found, removed, restored."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptkit.storage import kernel
+from ckptkit.storage.owner import (
+    OWNER_PATTERN,
+    Owner,
+    current_owner,
+    is_dead,
+    is_same_boot,
+    parse_owner,
+)
+
+_NAME = re.compile(rf"\.(.+)\.(stage|old)-{OWNER_PATTERN}-([0-9a-f]{{8}})", re.DOTALL)
+_MAX_LABEL_NBYTES = 150  # what a name of at most 255 bytes leaves for the target's own
+_CUT = "~"
+
+
+class Leftover(NamedTuple):
+    """A hidden sibling. ``kind``: "stage" (being written) or "old" (moved aside by a replace)."""
+
+    path: Path
+    label: str
+    kind: str
+    owner: Owner
+
+
+def sibling_name(target: Path, kind: str) -> str:
+    """A name beside ``target`` that says who made it, that nobody can guess."""
+    token = os.urandom(4).hex()
+    return f".{label_of(target.name)}.{kind}-{current_owner().text}-{token}"
+
+
+def label_of(name: str) -> str:
+    """The target's name, cut where it is so long that the sibling's would be too long."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _MAX_LABEL_NBYTES:
+        return name
+    from zlib import crc32
+
+    kept = encoded[: _MAX_LABEL_NBYTES - 9].decode("utf-8", "ignore")
+    return f"{kept}{_CUT}{crc32(encoded):08x}"
+
+
+def parse_leftover(path: Path) -> Leftover | None:
+    """What a hidden name says; None if it is not one of ours."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return None
+    label, kind, pid, start, tags, _ = match.groups()
+    return Leftover(path, label, kind, parse_owner(pid, start, tags))
+
+
+def find_leftovers(parent: Path) -> Iterator[Leftover]:
+    """Every stage and every moved-aside checkpoint in a folder, of the living and the dead."""
+    for name in sorted(os.listdir(parent)):  # noqa: PTH208 - a Path for each name is slow
+        if name.startswith(".") and (found := parse_leftover(parent / name)):
+            yield found
+
+
+def is_abandoned(leftover: Leftover) -> bool:
+    """Whether its writer has certainly ended; in doubt (another computer's) it has not.
+
+    A writer holds a flock on what it writes. Under our own kernel that lock is proof even across
+    containers; where the file system has none, the process number and its start time are.
+    """
+    dead = is_dead(leftover.owner)
+    if dead is not None or not is_same_boot(leftover.owner):
+        return dead is True
+    lock = hold(leftover.path)
+    if isinstance(lock, int):
+        os.close(lock)
+        return True
+    return False
+
+
+def hold(path: Path) -> int | OSError:
+    """Lock a folder for as long as the returned descriptor is open, or say why not."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as exc:
+        return exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(fd)
+        return exc
+    return fd
+
+
+def remove(path: Path) -> bool:
+    """Remove a file, link or whole folder, following no link; say whether it is gone."""
+    from shutil import rmtree
+
+    try:
+        if path.is_dir() and not path.is_symlink():
+            rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        return not os.path.lexists(path)
+    return True
+
+
+def clean_leftovers(parent: Path) -> list[Path]:
+    """Remove what dead writers left in ``parent``; returns what was removed.
+
+    A moved-aside checkpoint whose target is missing is the only copy: it is put back instead.
+    What cannot be removed stays for the next writer; the space check then says what is missing.
+    """
+    removed = []
+    for leftover in find_leftovers(parent):
+        if not is_abandoned(leftover):
+            continue
+        if leftover.kind == "old" and not _is_superseded(leftover):
+            continue
+        if remove(leftover.path):
+            removed.append(leftover.path)
+    return removed
+
+
+def _is_superseded(old: Leftover) -> bool:
+    """Whether the target of a moved-aside checkpoint exists, if need be because we restore it."""
+    if _CUT in old.label:
+        return False  # its full name is not known here; a writer to that target restores it
+    target = old.path.with_name(old.label)
+    recover_two_step(target)
+    return os.path.lexists(target) and os.path.lexists(old.path)
+
+
+def recover_two_step(target: Path) -> bool:
+    """Put back the checkpoint that a replace moved aside and died before replacing.
+
+    Only where the target is missing and that writer is dead. Returns whether it was restored;
+    a reader that finds its path missing asks this first. Raises: OSError.
+    """
+    if os.path.lexists(target) or not target.parent.is_dir():
+        return False
+    label = label_of(target.name)
+    olds = [
+        old
+        for old in find_leftovers(target.parent)
+        if old.kind == "old" and old.label == label and is_abandoned(old)
+    ]
+    if not olds:
+        return False
+    newest = max(olds, key=lambda old: old.path.lstat().st_ctime_ns)
+    try:
+        rename_new(newest.path, target)
+    except OSError as exc:
+        if exc.errno in (errno.EEXIST, errno.ENOENT):  # another process restored it before us
+            return False
+        raise
+    with suppress(OSError):  # a reader may lack the right; the next writer syncs it
+        kernel.sync_folder(target.parent)
+    return True
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename onto a name that must be free. Raises: OSError, EEXIST if it is taken.
+
+    Where the kernel or the file system cannot refuse by itself, a look just before has to do.
+    """
+    try:
+        kernel.rename_noreplace(source, target)
+    except OSError as exc:
+        if exc.errno not in kernel.UNSUPPORTED:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from exc
+        os.rename(source, target)  # noqa: PTH104 - as the other renames are spelled
