@@ -1,0 +1,64 @@
+"""Several opened files that are one checkpoint: closed, checked and reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptkit.protocols import Check, Opened, StreamScan
+from ckptkit.types import Notice
+
+
+class Parts:
+    """The opened files of one checkpoint, by the names that it calls them."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, Opened] = {}
+
+    def add(self, name: str, opened: Opened) -> Opened:
+        """Keep one; it is closed with the others."""
+        self._opened[name] = opened
+        return opened
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all of them."""
+        return sum(opened.nbytes for opened in self._opened.values())
+
+    def close(self) -> None:
+        """Close all of them."""
+        for opened in self._opened.values():
+            opened.close()
+
+    def checks(self) -> Iterator[Check]:
+        """Check all of them, one after the other; every name begins with its file."""
+        for name, opened in self._opened.items():
+            for check in opened.checks():
+                yield check._replace(name=_inside(name, check.name))
+
+    def scans(self) -> tuple[StreamScan, ...]:
+        """What the pickle streams met so far would do."""
+        return tuple(
+            located_scan(name, scan)
+            for name, opened in self._opened.items()
+            for scan in opened.scans
+        )
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What their readers want said."""
+        return tuple(
+            notice._replace(where=_inside(name, notice.where))
+            for name, opened in self._opened.items()
+            for notice in opened.notices
+        )
+
+
+def _inside(name: str, place: str) -> str:
+    plain = not place or place == name or place.endswith(f"/{name}")
+    return name if plain else f"{name}: {place}"
+
+
+def located_scan(name: str, scan: StreamScan) -> StreamScan:
+    """The same scan, its stream named from the folder down."""
+    stream = _inside(name, scan.stream)
+    uses = tuple(use._replace(stream=stream) for use in scan.uses)
+    return scan._replace(stream=stream, uses=uses)
