@@ -5,7 +5,7 @@ Source: torch/distributed/checkpoint/metadata.py and filesystem.py (torch 2.0 to
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckptkit.containers.safetensors_header import shown
 from ckptkit.errors import CorruptFileError, LimitExceededError, TensorBoundsError
@@ -206,7 +206,7 @@ def _paths(node: Node, where: str, limits: Limits) -> dict[str, tuple[str | int,
         return None
     found: dict[str, tuple[str | int, ...]] = {}
     for name, path in node.items():
-        keys = path.items if isinstance(path, SeqNode) else [None]
+        keys: list[Any] = path.items if isinstance(path, SeqNode) else []
         if type(name) is not str or not keys or any(type(key) not in (str, int) for key in keys):
             raise CorruptFileError(where, "planner_data is no map of names to paths")
         if len(keys) > limits.max_depth:
