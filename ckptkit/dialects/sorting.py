@@ -1,0 +1,146 @@
+"""Sorting the keys of a training dict by section: what a key says, checked by what it holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ckptkit.dialects.draft import find
+from ckptkit.dialects.looks import (
+    fields,
+    is_number,
+    is_optimizer,
+    is_scaler,
+    is_scheduler,
+    is_state_dict,
+    is_tensor,
+)
+from ckptkit.dialects.synonyms import Sense, is_measure, sense_of
+from ckptkit.dialects.weights import Weights, find_weights
+from ckptkit.nodes import MapNode, Node, Path, Record, SeqNode
+
+#: More keys than any training dict has; a bare state_dict of 100,000 names is left alone.
+MAX_KEYS = 512
+
+
+class Found(NamedTuple):
+    """One thing of a section: its key and place in the source, and whose it is if several."""
+
+    key: str
+    path: Path
+    node: Node
+    role: str = ""
+    rank: int = 0
+    weights: Weights | None = None
+
+
+class Sorted(NamedTuple):
+    """A training dict taken apart: section -> what was found of it, likeliest first."""
+
+    base: Path
+    keys: frozenset[str]
+    sections: dict[str, list[Found]]
+
+    def first(self, section: str) -> Found | None:
+        """The likeliest one of a section."""
+        found = self.sections.get(section)
+        return found[0] if found else None
+
+    def has(self, *sections: str) -> bool:
+        """Say whether each of these sections has something."""
+        return all(self.sections.get(section) for section in sections)
+
+
+def sort_keys(root: Node) -> Sorted | None:
+    """Take a training dict apart, or None if ``root`` is nothing that has a few named parts."""
+    named = fields(root)
+    if named is None or not 0 < len(named[0]) <= MAX_KEYS:
+        return None
+    mapping, base = named
+    sections: dict[str, list[Found]] = {}
+    homeless: list[Found] = []
+    for key, node in mapping.items():
+        if not isinstance(key, str) or node is root:
+            continue
+        placed = _place_key(key, (*base, key), node)
+        for section, found in placed:
+            sections.setdefault(section, []).append(found)
+        if not placed:
+            homeless += [
+                Found(key, w.path, node, w.role or key, 90, w)
+                for w in find_weights(node, (*base, key))
+            ]
+    _add_wrapped_configs(root, sections)
+    if "model" not in sections and "ema" not in sections and homeless:
+        sections["model"] = homeless
+    for group in sections.values():
+        group.sort(key=lambda one: one.rank)  # stable: the order of the file among equals
+    keys = frozenset(key for key in mapping if isinstance(key, str))
+    return Sorted(base, keys, sections)
+
+
+def _place_key(key: str, path: Path, node: Node) -> list[tuple[str, Found]]:
+    """The sections that one key fills; none if its content does not look like its name."""
+    sense = sense_of(key)
+    if sense is not None:
+        if sense.section in ("model", "ema"):
+            if found := _as_weights(key, path, node, sense):
+                return found
+        elif _looks_right(sense, key, node):
+            section = "history" if _is_series(sense.section, node) else sense.section
+            return [(section, Found(key, path, node, sense.role, sense.rank))]
+    for section, looks in (
+        ("optimizer", is_optimizer), ("scheduler", is_scheduler), ("scaler", is_scaler),
+    ):  # fmt: skip
+        if looks(node):
+            return [(section, Found(key, path, node, key, 80))]
+    return []
+
+
+def _add_wrapped_configs(root: Node, sections: dict[str, list[Found]]) -> None:
+    """What stands beside a state_dict in its own wrapper, where it says how to build the model."""
+    for one in list(sections.get("model", ())):
+        if one.weights is None or not isinstance(one.node, MapNode) or is_state_dict(one.node):
+            continue
+        for key, node in one.node.items():
+            sense = sense_of(key) if isinstance(key, str) else None
+            path = (*one.weights.path[:-1], key)
+            if sense and sense.section == "config" and find(root, path) is node:
+                sections.setdefault("config", []).append(Found(key, path, node, "", sense.rank))
+
+
+def _as_weights(key: str, path: Path, node: Node, sense: Sense) -> list[tuple[str, Found]]:
+    found = find_weights(node, path, sense.role)
+    if not found and sense.section == "ema" and isinstance(node, MapNode) and len(node):
+        return [("ema", Found(key, path, node, sense.role, sense.rank))]  # weights.py sorts it out
+    placed = []
+    for one in found:
+        section = "ema" if one.kind == "averaged" else sense.section
+        placed.append((section, Found(key, one.path, node, one.role, sense.rank, one)))
+    return placed
+
+
+def _is_series(section: str, node: Node) -> bool:
+    return section == "metrics" and isinstance(node, SeqNode) and node.kind == "list"
+
+
+def _looks_right(sense: Sense, key: str, node: Node) -> bool:
+    """Say whether the content of a key can be what the key says."""
+    section = sense.section
+    if section in ("epoch", "step", "samples"):
+        return is_number(node)
+    if section in ("optimizer", "scheduler", "scaler"):
+        return isinstance(node, (MapNode, SeqNode, Record)) and not is_tensor(node)
+    if section == "metrics" and sense.rank >= 60:
+        return _is_measurement(key, node)
+    if section == "best":
+        return not find_weights(node, ()) and node is not None
+    if section == "history":
+        return isinstance(node, (MapNode, SeqNode, Record))
+    return node is not None
+
+
+def _is_measurement(key: str, node: Node) -> bool:
+    """A number, a scalar tensor or a list under a name that says what was measured."""
+    if isinstance(node, SeqNode):
+        return node.kind == "list" and is_measure(key)
+    return is_number(node) or (is_tensor(node) and getattr(node, "shape", None) == ())
