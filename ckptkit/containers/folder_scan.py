@@ -33,11 +33,18 @@ class FolderFile(NamedTuple):
     nbytes: int
 
 
+class FolderUnit(NamedTuple):
+    """A subfolder that was not entered, and the plain names in it."""
+
+    name: str
+    names: tuple[str, ...]
+
+
 class FolderListing(NamedTuple):
     """What lies in a folder, sorted by name. ``units`` are subfolders that stayed closed."""
 
     files: tuple[FolderFile, ...]
-    units: tuple[str, ...]
+    units: tuple[FolderUnit, ...]
     notices: tuple[Notice, ...]
 
 
@@ -93,7 +100,7 @@ def scan_folder(
         entries = walk.entries_of(relative)
         names = tuple(entry.name for entry in entries)
         if relative and is_unit is not None and is_unit(relative, names):
-            walk.units.append(relative)
+            walk.units.append(FolderUnit(relative, names))
             continue
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name
@@ -108,7 +115,7 @@ class _Walk:
     def __init__(self, folder: FilePath, limits: Limits) -> None:
         self.folder, self.limits, self.seen = folder, limits, 0
         self.files: list[FolderFile] = []
-        self.units: list[str] = []
+        self.units: list[FolderUnit] = []
         self.notices: list[Notice] = []
 
     def entries_of(self, relative: str) -> list[os.DirEntry[str]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes, SlicedBytes
 from ckptkit.containers.folder_scan import FolderListing, inner_file, scan_folder
+from ckptkit.containers.inner_scan import scan_file
 from ckptkit.containers.lazy_file import LazyFile
 from ckptkit.containers.safetensors import NO_CHECKSUMS, read_header
 from ckptkit.errors import CkptkitError, LimitExceededError, UnfinishedError
@@ -20,7 +21,7 @@ from ckptkit.types import Limits
 
 MANIFEST = "manifest.msgpack"
 DATA_SUFFIX = ".safetensors"
-_STAGE_NAME = re.compile(r"\..+\.stage-\d+-\w+")
+_STAGE_NAME = re.compile(r"\..+\.stage-.+-[0-9a-f]{8}", re.DOTALL)
 # Two sections of ours side by side, and no manifest: nobody else writes such a folder.
 _OUR_SECTIONS = frozenset({"optimizer.safetensors", "rng.safetensors", "scheduler.safetensors"})
 
@@ -76,9 +77,11 @@ class V2FolderContainer:
             close=close,
         )
 
-    def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:  # noqa: ARG002
-        """No pickle lies in such a folder; a plugin's side file is never opened as one."""
-        return iter(())
+    def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
+        """Follow the pickles in side files; the format itself has none."""
+        for file in scan_folder(probe.path, limits).files:
+            if file.name != MANIFEST and not file.name.endswith(DATA_SUFFIX):
+                yield from scan_file(file.path, file.name, limits)
 
 
 def tensor_source(blob: BlobNode, start: int, stop: int) -> ByteSource:
