@@ -15,60 +15,18 @@ _STATE_JSON = frozenset({
 _STATE_JSON_ENDS = ("_state.json", "_config.json", "_args.json")
 
 # Suffixes under which nobody keeps a checkpoint: such files are never opened as one.
-_PLAIN_SUFFIXES = frozenset(
-    {
-        ".txt",
-        ".md",
-        ".rst",
-        ".json",
-        ".jsonl",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".ini",
-        ".cfg",
-        ".csv",
-        ".tsv",
-        ".log",
-        ".html",
-        ".xml",
-        ".py",
-        ".sh",
-        ".ipynb",
-        ".jinja",
-        ".model",
-        ".lock",
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".gif",
-        ".webp",
-        ".svg",
-        ".pdf",
-        ".wav",
-        ".mp3",
-        ".flac",
-        ".mp4",
-    }  # fmt: skip
-)
+_PLAIN_SUFFIXES = frozenset({
+    ".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".csv",
+    ".tsv", ".log", ".html", ".xml", ".py", ".sh", ".ipynb", ".jinja", ".model", ".lock",
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".wav", ".mp3", ".flac", ".mp4",
+})  # fmt: skip
 _PLAIN_NAMES = ("events.out.tfevents", ".git", "license", "readme", "notice")
 
 # Suffixes under which a file that cannot be read is damage, not something else.
-_CHECKPOINT_SUFFIXES = frozenset(
-    {
-        ".pt",
-        ".pth",
-        ".bin",
-        ".ckpt",
-        ".pkl",
-        ".pickle",
-        ".safetensors",
-        ".distcp",
-        ".tar",
-        ".pyth",
-        ".th",
-    }  # fmt: skip
-)
+_CHECKPOINT_SUFFIXES = frozenset({
+    ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".safetensors", ".distcp", ".tar",
+    ".pyth", ".th",
+})  # fmt: skip
 
 _OWN_CHECKPOINT = frozenset(
     {
