@@ -88,7 +88,21 @@ class TensorTable(NamedTuple):
 
     def rows(self) -> Iterator[TensorRow]:
         """Yield every row, in the order of the leaves."""
-        return map(self.row, range(len(self.names)))
+        n_rows = len(self.names)
+        return map(
+            TensorRow,
+            self.names,
+            self.dtypes,
+            self.shapes,
+            self.files,
+            map(ByteSpan, self.starts, self.stops),
+            map(self.digest, range(n_rows)),
+            self.flavours,
+            self.requires_grad,
+            [self.numpy_dtypes.get(i, "") for i in range(n_rows)],
+            self.devices,
+            map(self.strides.get, range(n_rows)),
+        )
 
     def row(self, index: int) -> TensorRow:
         """Return one row."""

@@ -6,6 +6,7 @@ Source: docs/format.md sections "Manifest fields" and "Reading rules".
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +24,6 @@ SECTION_VERSIONS: Mapping[str, int] = {
     "progress": 1, "metrics": 1, "history": 1, "config": 1, "trackers": 1, "provenance": 1,
     "extra": 1,
 }  # fmt: skip
-_TENSOR, _BLOB = 6, 7  # token codes that carry the number of a leaf
 _MAX_NAME_NBYTES = 255  # of one component of a file name, as file systems limit it
 _RESERVED = ("manifest.msgpack",)
 
@@ -71,7 +71,7 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     """
     check_files(manifest.files, f"{where}: files")
     check_table(manifest.tensors, manifest.files, f"{where}: tensors")
-    check_sections(manifest.sections, len(manifest.tensors.names), f"{where}: sections")
+    check_sections(manifest.sections, f"{where}: sections")
 
 
 def check_files(files: Sequence[FileEntry], where: str) -> None:
@@ -107,8 +107,8 @@ def check_file_name(name: str, where: str) -> None:
         )
 
 
-def check_sections(sections: Sequence[SectionEntry], n_leaves: int, where: str) -> None:
-    """Names differ, versions are known, and tokens name leaves that exist."""
+def check_sections(sections: Sequence[SectionEntry], where: str) -> None:
+    """Names differ and versions are known; the tokens are checked by who unflattens them."""
     names = [entry.name for entry in sections]
     if len(set(names)) != len(names):
         _refuse(where, "two sections of one name")
@@ -123,19 +123,6 @@ def check_sections(sections: Sequence[SectionEntry], n_leaves: int, where: str) 
                 f"{where}: {entry.name}", f"section version {entry.version}", f"at most {known}",
                 "upgrade ckptkit to read this checkpoint",
             )  # fmt: skip
-        _check_leaves(entry, n_leaves, where)
-
-
-def _check_leaves(entry: SectionEntry, n_leaves: int, where: str) -> None:
-    leaves = [
-        token[1] for token in entry.tokens
-        if type(token) in (list, tuple) and len(token) > 1 and token[0] in (_TENSOR, _BLOB)
-    ]  # fmt: skip
-    if leaves and set(map(type, leaves)) != {int}:
-        _refuse(f"{where}: {entry.name}", "a leaf whose number is no integer")
-    if leaves and not 0 <= min(leaves) <= max(leaves) < n_leaves:
-        seen = f"leaves {min(leaves)} to {max(leaves)}"
-        _refuse(f"{where}: {entry.name}", seen, f"leaves of a table of {n_leaves} tensors")
 
 
 def check_table(table: TensorTable, files: Sequence[FileEntry], where: str) -> None:
@@ -149,44 +136,63 @@ def check_table(table: TensorTable, files: Sequence[FileEntry], where: str) -> N
     unknown = set(table.dtypes) - DTYPES.keys()
     if unknown:
         _refuse(where, f"unknown dtype {min(unknown)!a:.60}")
-    if len(set(zip(table.files, table.names, strict=True))) != rows:
+    if (
+        len(set(table.names)) != rows
+        and len(set(zip(table.files, table.names, strict=True))) != rows
+    ):
         _refuse(where, "one name twice in one file")
     _check_homes(table, files, where)
+    ordered = _is_in_order(table)
+    _check_ends(table, files, ordered, where)
     _check_sizes(table, where)
-    _check_overlaps(table, where)
+    if not ordered:
+        _check_overlaps(table, where)
+
+
+def _is_in_order(table: TensorTable) -> bool:
+    """Say whether every row starts where, or after, the one before it ends: the usual case."""
+    starts = zip(table.files[1:], table.starts[1:], strict=True)
+    return all(map(operator.le, zip(table.files, table.stops, strict=True), starts))
 
 
 def _check_homes(table: TensorTable, files: Sequence[FileEntry], where: str) -> None:
     """Check that each row lies in a file of its kind; meta tensors lie in none."""
-    allowed = {(index, entry.kind == "side") for index, entry in enumerate(files)}
+    kinds = {"data": False, "side": True}
+    allowed = {(i, kinds[entry.kind]) for i, entry in enumerate(files) if entry.kind in kinds}
     for home in set(zip(table.files, table.flavours, strict=True)):
         file, flavour = home
         fits = file == NO_FILE if flavour == "meta" else (file, flavour == "blob") in allowed
-        if not fits or (file != NO_FILE and files[file].kind == "index"):
+        if not fits:
             row = list(zip(table.files, table.flavours, strict=True)).index(home)
             _refuse(where, f"{flavour} {table.names[row]!a:.200} in file {file} of {len(files)}")
-    ends: dict[int, int] = {}
-    for file, stop in zip(table.files, table.stops, strict=True):
-        if stop > ends.get(file, 0):
-            ends[file] = stop
-    for file, end in ends.items():
-        if end > (0 if file == NO_FILE else files[file].nbytes):
-            row = list(zip(table.files, table.stops, strict=True)).index((file, end))
-            _refuse(where, f"{table.names[row]!a:.200} ends at byte {end}, beyond its file")
     if "meta" in table.flavours:
         _check_meta(table, where)
 
 
 def _check_meta(table: TensorTable, where: str) -> None:
     for row, flavour in enumerate(table.flavours):
-        if flavour == "meta" and (table.starts[row] or table.digest(row) != NO_DIGEST):
+        has_bytes = table.starts[row] or table.stops[row] or table.digest(row) != NO_DIGEST
+        if flavour == "meta" and has_bytes:
             _refuse(where, f"meta tensor {table.names[row]!a:.200} with bytes or a digest")
+
+
+def _check_ends(table: TensorTable, files: Sequence[FileEntry], ordered: bool, where: str) -> None:
+    """Check that nothing ends beyond its file."""
+    pairs = zip(table.files, table.stops, strict=True)
+    ends = dict(pairs if ordered else sorted(pairs))  # the last, and largest, stop of each file
+    for file, end in ends.items():
+        if file != NO_FILE and end > files[file].nbytes:
+            row = list(zip(table.files, table.stops, strict=True)).index((file, end))
+            _refuse(where, f"{table.names[row]!a:.200} ends at byte {end}, beyond its file")
 
 
 def _check_sizes(table: TensorTable, where: str) -> None:
     nbytes = {word: DTYPES[word].nbytes for word in set(table.dtypes)}
-    sizes = map(int.__mul__, map(nbytes.__getitem__, table.dtypes), map(math.prod, table.shapes))
-    spans = map(int.__sub__, table.stops, table.starts)
+    numels = map(math.prod, table.shapes)
+    sizes = list(map(operator.mul, map(nbytes.__getitem__, table.dtypes), numels))
+    spans = list(map(operator.sub, table.stops, table.starts))
+    if sizes == spans:
+        return
     for row, (size, span) in enumerate(zip(sizes, spans, strict=True)):
         if size != span and table.flavours[row] != "meta":
             seen = f"{table.names[row]!a:.200} has {span} bytes"
