@@ -49,14 +49,27 @@ class Stage:
         try:
             _sync_folders(self._root)
             old = self._swap_in()
+            self._sync_parent(old)
             self.committed = True
-            kernel.sync_folder(self._target.parent)
         except OSError as exc:
             raise storage_error(exc, self._target, 0, free_nbytes(self._target.parent)) from exc
         # Only now: the parent is synced, so no crash can bring back the name of what is removed.
         for path in {old, self._root} - {None, self._target}:
             if path is not None and os.path.lexists(path) and not remove(path):
                 self.left_behind = path
+
+    def _sync_parent(self, old: Path | None) -> None:
+        """Make the rename durable, or take it back: a rename that may be lost is no commit."""
+        try:
+            kernel.sync_folder(self._target.parent)
+        except OSError:
+            if old == self.path and os.path.lexists(old):
+                kernel.rename_exchange(self.path, self._target)
+            elif old != self.path:
+                rename_new(self._target, self.path)
+                if old is not None:
+                    rename_new(old, self._target)
+            raise
 
     def _swap_in(self) -> Path | None:
         """Rename; return the path under which the replaced checkpoint now lies, if any."""
@@ -103,7 +116,7 @@ def stage(
         if not staged.committed:
             remove(root)  # what cannot be removed, the next writer removes
         if lock is not None:
-            os.close(lock)
+            kernel.close_quietly(lock)
 
 
 def _require_parent(target: Path) -> Path:
@@ -131,7 +144,7 @@ def _make_root(target: Path) -> tuple[Path, int | None]:
         if isinstance(lock, int):
             if os.path.lexists(root):  # else another container cleaned it before it was locked
                 return root, lock
-            os.close(lock)
+            kernel.close_quietly(lock)
         elif lock.errno != errno.EWOULDBLOCK:  # held: another container is about to clean it
             return root, None
     raise OSError(errno.EBUSY, "another process keeps removing the stage")
@@ -166,7 +179,7 @@ def _exchange(staged: Path, target: Path) -> Path:
             raise
     finally:
         if isinstance(lock, int):
-            os.close(lock)
+            kernel.close_quietly(lock)
     return old
 
 

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 Task = TypeVar("Task")
 
-# Measured on a virtual disk (benchmarks/bench_write.py --sweep): 256 KiB to 1 MiB are equal,
-# blocks of 2 MiB and more were up to four times slower.
+# Measured on a virtual disk, beside benchmarks/bench_write.py: 256 KiB to 1 MiB are equal, blocks
+# of 2 MiB were 1.4 times slower, without early write-back all were 1.5 times slower.
 BLOCK_NBYTES = 1 << 20
 TICK_S = 0.05  # at most 20 calls of ``progress`` a second
 

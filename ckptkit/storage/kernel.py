@@ -114,6 +114,14 @@ def sync(fd: int) -> None:
     os.fsync(fd)
 
 
+def close_quietly(fd: int) -> None:
+    """Close a descriptor through which nothing was written, so that no failure can lose bytes."""
+    try:
+        os.close(fd)
+    except OSError:
+        return
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable. Raises: OSError; folders that cannot be are skipped."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -123,4 +131,4 @@ def sync_folder(path: Path) -> None:
         if exc.errno not in UNSUPPORTED:  # some network file systems sync no folder
             raise
     finally:
-        os.close(fd)
+        close_quietly(fd)

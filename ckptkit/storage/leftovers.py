@@ -79,7 +79,7 @@ def is_abandoned(leftover: Leftover) -> bool:
         return dead is True
     lock = hold(leftover.path)
     if isinstance(lock, int):
-        os.close(lock)
+        kernel.close_quietly(lock)
         return True
     return False
 
@@ -93,7 +93,7 @@ def hold(path: Path) -> int | OSError:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        os.close(fd)
+        kernel.close_quietly(fd)
         return exc
     return fd
 

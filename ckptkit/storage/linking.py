@@ -56,4 +56,4 @@ def _copy(source: Path, target: Path) -> None:
         finally:
             os.close(write_fd)
     finally:
-        os.close(read_fd)
+        kernel.close_quietly(read_fd)
