@@ -37,7 +37,19 @@ def ckptkit_containers() -> Iterable[Container]:
     """Offer every container of this package."""
     return _parts(
         "ckptkit.containers",
-        "torch_zip torch_legacy torch_tar torchscript bare_pickle safetensors sharded hf_folder dcp_folder v2_folder foreign".split(),
+        [
+            "torch_zip",
+            "torch_legacy",
+            "torch_tar",
+            "torchscript",
+            "bare_pickle",
+            "safetensors",
+            "sharded",
+            "hf_folder",
+            "dcp_folder",
+            "v2_folder",
+            "foreign",
+        ],
         "matches",
     )
 

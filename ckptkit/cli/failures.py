@@ -1,0 +1,108 @@
+"""Every failure as one paragraph: where, what was seen, what was expected, what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import NamedTuple
+
+import click
+
+from ckptkit import errors
+from ckptkit.cli.safe_text import safe
+
+INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
+DEFECT = 70  # EX_SOFTWARE of sysexits.h
+
+
+class Failure(NamedTuple):
+    """A failure as it is shown; ``kind`` is stable and for programs."""
+
+    kind: str
+    exit_code: int
+    where: str = ""
+    seen: str = ""
+    expected: str = ""
+    advice: str = ""
+    usage: str = ""
+
+    @property
+    def paragraph(self) -> str:
+        """The one line for people."""
+        parts = [f"{self.where}: {self.seen}" if self.where else self.seen]
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.advice:
+            parts.append(self.advice)
+        return "error: " + safe("; ".join(parts))
+
+
+def explain(exc: BaseException) -> Failure:
+    """Turn any exception into what is shown of it."""
+    if isinstance(exc, errors.CkptkitError):
+        return of_error(exc)
+    if isinstance(exc, click.ClickException):
+        return _of_click(exc)
+    if isinstance(exc, (KeyboardInterrupt, click.Abort)):
+        return Failure("Interrupted", INTERRUPTED, seen="interrupted")
+    if isinstance(exc, OSError):
+        known = _of_os_error(exc)
+        if known is not None:
+            return known
+    return _of_defect(exc)
+
+
+def of_error(exc: errors.CkptkitError) -> Failure:
+    """One of our own errors, field by field."""
+    return Failure(exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.advice)
+
+
+def report(failure: Failure, *, as_json: bool) -> None:
+    """Write a failure to stderr, and with ``--json`` as an object to stdout too."""
+    if as_json:
+        import json
+
+        fields = {
+            name: value for name, value in failure._asdict().items() if value and name != "usage"
+        }
+        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        sys.stdout.flush()
+    if failure.usage:
+        sys.stderr.write(failure.usage + "\n")
+    if failure.kind != "Interrupted":
+        sys.stderr.write(failure.paragraph + "\n")
+
+
+def _of_click(exc: click.ClickException) -> Failure:
+    usage = ""
+    if isinstance(exc, click.UsageError) and exc.ctx is not None:
+        usage = f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help."
+    return Failure("Usage", exc.exit_code, seen=exc.format_message(), usage=usage)
+
+
+def _of_os_error(exc: OSError) -> Failure | None:
+    """Say what the operating system refused, where no verb has said it better."""
+    where, seen = str(exc.filename or "this machine"), (exc.strerror or str(exc)).lower()
+    if isinstance(exc, PermissionError):
+        return of_error(errors.AccessDeniedError(where, seen, "", "check who may read it"))
+    if isinstance(exc, FileNotFoundError):
+        return of_error(errors.NotFoundError(where, seen, "", "check the path"))
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return of_error(errors.DiskFullError(where, seen, "", "free some space and try again"))
+    return None
+
+
+def _of_defect(exc: BaseException) -> Failure:
+    place, trace = "", exc.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if str(name).startswith("ckptkit"):
+            place = f"{name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    text = " ".join(str(exc).split())[:200]
+    return Failure(
+        "Defect", DEFECT, place or "ckptkit",
+        f"{type(exc).__name__}" + (f": {text}" if text else ""),
+        "", "this is a defect of ckptkit: please report this line, and what the file is; "
+        "CKPTKIT_DEBUG=1 shows the whole trace",
+    )  # fmt: skip

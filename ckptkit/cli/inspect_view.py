@@ -1,0 +1,113 @@
+"""What one call of ``inspect`` shows: the survey, and the tensors, tree and figures asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+from typing import NamedTuple
+
+import click
+
+from ckptkit.cli.progress import meter
+from ckptkit.nodes import Node
+from ckptkit.tree.paths import path_text
+from ckptkit.verbs.inspect import Inspection, Place
+from ckptkit.verbs.open import Checkpoint
+from ckptkit.verbs.outline import OutlineRow, outline
+
+
+class View(NamedTuple):
+    """What was asked for beside the survey."""
+
+    tensors: str | None
+    tree: bool
+    section: str | None
+    stats: bool
+    every: bool
+    depth: int
+
+
+class TensorRow(NamedTuple):
+    """One tensor of the list; ``figures`` only with ``--stats``."""
+
+    section: str
+    name: str
+    place: Place
+    tied_to: str
+    figures: object = None
+
+
+class Shown(NamedTuple):
+    """Everything that is rendered, as a table or as JSON."""
+
+    inspection: Inspection
+    view: View
+    container_title: str
+    rows: tuple[TensorRow, ...] | None
+    tree: tuple[OutlineRow, ...] | None
+
+
+def make_view(checkpoint: Checkpoint, inspection: Inspection, view: View) -> Shown:
+    """Gather what was asked for while the checkpoint is open. Raises: click.UsageError."""
+    rows = tree = None
+    names = [str(name) for name in checkpoint.document]
+    if view.section is not None and view.section not in names:
+        raise click.UsageError(
+            f"no section {view.section!r} in it; there are {', '.join(names)}",
+            click.get_current_context(silent=True),
+        )
+    only_section = view.section is not None and view.tensors is None and not view.stats
+    if view.tensors is not None or view.stats:
+        rows = _tensor_rows(inspection, view)
+        if view.stats:
+            rows = _with_figures(rows)
+    if view.tree or only_section:
+        tree = tuple(outline(_tree_root(checkpoint, view), view.depth, every=view.every))
+    return Shown(inspection, view, _title(inspection.container), rows, tree)
+
+
+def _title(name: str) -> str:
+    from ckptkit.hooks.manager import containers
+
+    return next((part.title for part in containers() if part.name == name), name)
+
+
+def _tree_root(checkpoint: Checkpoint, view: View) -> Node:
+    if view.section is not None:
+        return checkpoint.document[view.section]
+    sealed = checkpoint.verdict is None  # its own tree is the manifest's bytes
+    return checkpoint.document if sealed else checkpoint.opened.root
+
+
+def _tensor_rows(inspection: Inspection, view: View) -> tuple[TensorRow, ...]:
+    """The tensors whose name matches, a tie naming the place that it is tied to."""
+    first: dict[object, str] = {}
+    rows = []
+    pattern = re.compile(translate(view.tensors or "*"))
+    for place in inspection.places:
+        name = place_name(place)
+        full = f"{place.section}/{name}"
+        tied_to = first.setdefault(place.tensor.same_view(), full)
+        if view.section is not None and place.section != view.section:
+            continue
+        if pattern.match(name) or pattern.match(full):
+            rows.append(TensorRow(place.section, name, place, "" if tied_to == full else tied_to))
+    return tuple(rows)
+
+
+def place_name(place: Place) -> str:
+    """The name of a tensor in its section: dots inside a key stay, levels are divided by "/"."""
+    return path_text(place.path)
+
+
+def _with_figures(rows: Sequence[TensorRow]) -> tuple[TensorRow, ...]:
+    from ckptkit.verbs.statistics import tensor_statistics
+
+    total = 2 * sum(row.place.tensor.nbytes for row in rows if not row.tied_to)
+    with meter("reading tensors", total) as shown:
+        return tuple(
+            row if row.tied_to
+            else row._replace(figures=tensor_statistics(row.place.tensor, shown.advance))
+            for row in rows
+        )  # fmt: skip

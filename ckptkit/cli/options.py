@@ -1,0 +1,55 @@
+"""Options that several commands share, each with one meaning everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ckptkit.types import DEFAULT_LIMITS, Limits
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_VALUE = re.compile(r"(\d+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object; docs/cli.md has its fields."
+    )(command)
+
+
+def dialect_option(command: Command) -> Command:
+    """Add ``--dialect``."""
+    return click.option(
+        "--dialect", metavar="NAME", help="Read the keys as this dialect, whatever they look like."
+    )(command)
+
+
+def limit_option(command: Command) -> Command:
+    """Add ``--limit``, which hands the command a ``Limits``."""
+    return click.option(
+        "--limit", "limits", metavar="NAME=VALUE", multiple=True, callback=_read_limits,
+        help="Raise a limit on what a file may ask for, such as max_pickle_nbytes=8G. Repeatable.",
+    )(command)  # fmt: skip
+
+
+def _read_limits(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> Limits:
+    """Parse ``NAME=VALUE`` words; a value may end in k, M, G or T (powers of 1024)."""
+    from dataclasses import replace
+
+    changes: dict[str, int] = {}
+    names = [*Limits.__slots__]
+    for word in words:
+        name, _, text = word.partition("=")
+        match = _VALUE.fullmatch(text.strip())
+        if name not in names:
+            raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(names)}")
+        if match is None:
+            raise click.BadParameter(f"{text!r} is no whole number, such as 4096 or 8G")
+        changes[name] = int(match[1]) * 1024 ** _POWERS[match[2].lower()]
+    return replace(DEFAULT_LIMITS, **changes)

@@ -1,0 +1,155 @@
+"""``inspect`` for people: counts first, then what is odd, then what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ckptkit.cli.human import count_text, size_text
+from ckptkit.cli.inspect_view import Shown
+from ckptkit.cli.render_notices import notice_lines
+from ckptkit.cli.render_tensors import render_tensors
+from ckptkit.cli.render_tree import render_tree
+from ckptkit.cli.safe_text import safe
+from ckptkit.cli.screen import facts, lines, table, text
+from ckptkit.nodes import Node, Path
+from ckptkit.tree.paths import path_text
+from ckptkit.verbs.inspect import Inspection
+from ckptkit.verbs.outline import describe
+
+_MAX_SHOWN = 5
+_MAX_EVIDENCE = 3
+
+
+def render(shown: Shown) -> Iterator[Any]:
+    """Yield what is printed, from top to bottom."""
+    found = shown.inspection
+    yield text((safe(found.path.name or found.path), "bold"), f"  {size_text(found.nbytes)}")
+    yield ""
+    yield facts(_identity(shown))
+    yield ""
+    yield _sections(found)
+    yield ""
+    yield facts(_findings(found))
+    if shown.rows is not None:
+        yield ""
+        yield from render_tensors(shown.rows, every=shown.view.every, stats=shown.view.stats)
+    if shown.tree is not None:
+        yield ""
+        yield from render_tree(shown.tree, every=shown.view.every)
+
+
+def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
+    found = shown.inspection
+    yield "container", shown.container_title
+    if found.dialect is not None:
+        told = found.dialect
+        yield "dialect", text(safe(told.title), (f"  {told.name}, score {told.score}", "dim"))
+        why = [safe(reason) for reason in told.evidence[:_MAX_EVIDENCE]]
+        if told.runner_up:
+            why.append(f"runner-up: {told.runner_up}, score {told.runner_up_score}")
+        yield "because", lines(text((reason, "dim")) for reason in why)
+    meaning = {0: "a bare state_dict", 1: "a training dict", 2: "sealed"}
+    yield "schema", f"{found.schema_version}, {meaning.get(found.schema_version, '')}"
+    yield "progress", _progress(found)
+    yield "best", _best(found)
+
+
+def _progress(found: Inspection) -> str:
+    progress = found.progress
+    parts = []
+    if progress.epochs_completed is not None:
+        parts.append(f"{_value(progress.epochs_completed)} epochs completed")
+    if progress.optimizer_steps is not None:
+        parts.append(f"step {_value(progress.optimizer_steps)}")
+    if progress.samples is not None:
+        parts.append(f"{_value(progress.samples)} samples")
+    stored = [f"{safe(name)}={_value(value)}" for name, value in progress.as_stored]
+    if stored:
+        parts.append(f"(stored as {', '.join(stored[:4])})")
+    return ", ".join(parts[:-1]) + (", " if parts[:-1] else "") + parts[-1] if parts else ""
+
+
+def _best(found: Inspection) -> str:
+    best = dict(found.progress.best)
+    if not best:
+        return ""
+    told = f"{_value(best.get('name', 'value'))} {_value(best.get('value'))}".replace("'", "")
+    if best.get("mode") is not None:
+        told += f" ({_value(best['mode'])})".replace("'", "")
+    if best.get("epoch") is not None:
+        told += f" in epoch {_value(best['epoch'])}"
+    return told
+
+
+def _value(node: Node) -> str:
+    if isinstance(node, int) and not isinstance(node, bool) and abs(node) < 1 << 64:
+        return f"{node:,}"
+    return describe(node)[1]
+
+
+def _sections(found: Inspection) -> Any:
+    made, padded = table(
+        ("section", "tensors", "parameters", "bytes", "values"), numbers=(1, 2, 3, 4)
+    )
+    rows = [*found.sections, found.total] if len(found.sections) > 1 else list(found.sections)
+    for row in rows:
+        style = "bold" if row is found.total else ""
+        made.add_row(
+            safe(row.name),
+            f"{row.tensors:,}" if row.tensors else "",
+            f"{row.parameters:,}" if row.tensors else "",
+            size_text(row.nbytes) if row.tensors else "",
+            f"{row.values:,}" if row.values else "",
+            style=style,
+        )
+    return padded
+
+
+def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
+    yield (
+        "dtypes",
+        ", ".join(
+            f"{row.dtype} {count_text(row.tensors, 'tensor')} {size_text(row.nbytes)}"
+            for row in found.dtypes[: _MAX_SHOWN + 3]
+        ),
+    )
+    ties, shared, slack = found.sharing
+    yield "tied", _some([" = ".join(_names(tie.paths)) for tie in ties])
+    yield "shared", _some([
+        f"{count_text(len(row.paths), 'view')} of a storage of {size_text(row.nbytes)}: "
+        + ", ".join(_names(row.paths))
+        for row in shared
+    ])  # fmt: skip
+    if slack:
+        freed = size_text(sum(row.freed_nbytes for row in slack))
+        storages = count_text(len(slack), "storage")
+        told = [f"sealing frees {freed} of {storages} larger than what is used of them"]
+        for row in slack[:_MAX_SHOWN]:
+            sizes = f"{size_text(row.freed_nbytes)} of {size_text(row.nbytes)}"
+            told.append(f"{', '.join(_names(row.paths))}: {sizes} are not used")
+        yield "slack", lines(told)
+    if found.gaps and any(row.tensors for row in found.sections):
+        yield (
+            "a resume lacks",
+            lines(text((gap.section, "yellow"), f": {gap.effect}") for gap in found.gaps),
+        )
+    yield "notes", notice_lines(found.notices)
+    yield "pickle", _pickle(found)
+
+
+def _names(paths: tuple[Path, ...]) -> list[str]:
+    names = [path_text(path) for path in paths[:4]]
+    return [*names, f"{len(paths) - 4} more"] if len(paths) > 4 else names
+
+
+def _some(told: list[str]) -> Any:
+    more = [f"and {len(told) - _MAX_SHOWN:,} more"] if len(told) > _MAX_SHOWN else []
+    return lines([*told[:_MAX_SHOWN], *more]) if told else ""
+
+
+def _pickle(found: Inspection) -> Any:
+    """Names that an unpickler would call and that are not those of an honest checkpoint."""
+    from ckptkit.cli.danger import summarise
+
+    return summarise(found.scans)

@@ -1,0 +1,81 @@
+"""``list`` for people: one line a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path as FilePath
+from typing import Any
+
+from ckptkit.cli.human import count_text, size_text
+from ckptkit.cli.safe_text import safe
+from ckptkit.cli.screen import table, text
+from ckptkit.nodes import Node
+from ckptkit.verbs.listing import Listing, ListRow
+from ckptkit.verbs.outline import describe
+
+_STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow"}
+
+
+def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
+    """Yield the table and a line that sums it up."""
+    made, padded = table(
+        ("checkpoint", "epoch", "step", "size", "modified", "what it is", "whole"),
+        numbers=(1, 2, 3),
+    )
+    for row in rows:
+        made.add_row(
+            safe(_short(row.path, listing.root)),
+            _count(row.epochs_completed),
+            _count(row.optimizer_steps),
+            size_text(row.nbytes),
+            _when(row.modified_s),
+            _kind(row),
+            _state(row),
+        )
+    yield padded
+    yield ""
+    yield text("  " + _summary(listing, rows))
+
+
+def _short(path: FilePath, root: FilePath) -> str:
+    return str(path.relative_to(root)) if path != root else str(path.name or path)
+
+
+def _count(value: Node) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and abs(value) < 1 << 64 else describe(value)[1]
+
+
+def _when(modified_s: float) -> str:
+    if not modified_s:
+        return "-"
+    return datetime.fromtimestamp(modified_s).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _kind(row: ListRow) -> str:
+    if row.schema_version == 2 and not row.dialect:
+        return "sealed"
+    return ", ".join(filter(None, (row.dialect, row.container))) or "-"
+
+
+def _state(row: ListRow) -> Any:
+    style = _STATES.get(row.state, "")
+    word = {"whole": "yes", "damaged": "no", "leftover": "no"}[row.state]
+    return text((word, style), f": {safe(row.reason)}" if row.reason else "")
+
+
+def _summary(listing: Listing, rows: Sequence[ListRow]) -> str:
+    parts = [count_text(len(rows), "checkpoint"), size_text(sum(row.nbytes for row in rows))]
+    damaged = sum(row.state == "damaged" for row in rows)
+    leftover = sum(row.state == "leftover" for row in rows)
+    if damaged:
+        parts.append(f"{damaged:,} not whole")
+    if leftover:
+        parts.append(count_text(leftover, "unfinished save"))
+    if listing.temporary:
+        parts.append(f"{count_text(listing.temporary, 'temporary file')} (._*) passed over")
+    if listing.too_deep:
+        parts.append(f"{count_text(listing.too_deep, 'folder')} too deep (--depth)")
+    return ", ".join(parts)

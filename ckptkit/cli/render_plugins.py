@@ -1,0 +1,40 @@
+"""``plugins`` for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ckptkit.cli.human import count_text
+from ckptkit.cli.safe_text import safe
+from ckptkit.cli.screen import lines, table, text
+from ckptkit.hooks.manager import PluginRow
+
+_STATES = {"builtin": "dim", "loaded": "green", "failed": "bold red", "disabled": "yellow"}
+
+
+def render(rows: Sequence[PluginRow]) -> Iterator[Any]:
+    """Yield the table and the count."""
+    made, padded = table(("plugin", "from", "state", "offers"))
+    for row in rows:
+        made.add_row(
+            safe(row.name),
+            safe(f"{row.distribution} {row.version}".strip()),
+            text((row.state, _STATES[row.state])),
+            _offers(row),
+        )
+    yield padded
+    yield ""
+    failed = sum(row.state == "failed" for row in rows)
+    yield text(f"  {count_text(len(rows), 'plugin')}" + (f", {failed} failed" if failed else ""))
+
+
+def _offers(row: PluginRow) -> Any:
+    told = []
+    if row.error:
+        told.append(text((safe(row.error), "red")))
+    if row.containers:
+        told.append(text(("containers  ", "dim"), safe(", ".join(row.containers))))
+    if row.dialects:
+        told.append(text(("dialects    ", "dim"), safe(", ".join(row.dialects))))
+    return lines(told) if told else text(("nothing", "dim"))

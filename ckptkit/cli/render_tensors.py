@@ -1,0 +1,86 @@
+"""The tensors of a checkpoint as a table, alike names in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ckptkit.cli.collapse import Group, collapse
+from ckptkit.cli.human import count_text, number_text, size_text, sparkline
+from ckptkit.cli.inspect_view import TensorRow
+from ckptkit.cli.screen import table, text
+
+_FEW = 40  # so many names are read faster than their pattern
+
+
+def render_tensors(rows: Sequence[TensorRow], *, every: bool, stats: bool) -> Iterator[Any]:
+    """Yield the table, one line a group, and the count."""
+    nbytes = sum(row.place.tensor.nbytes for row in rows if not row.tied_to)
+    headings = ["tensor", "count", "dtype", "shape", "bytes", "notes"]
+    if stats:
+        headings[-1:] = ["min", "max", "mean", "std", "zeros", "histogram", "notes"]
+    made, padded = table(headings, numbers=(1, 4, *(range(5, 10) if stats else ())))
+    groups = _groups(rows, every=every or stats)
+    for group in groups:
+        made.add_row(*_cells(rows[group.members[0]], group, stats=stats))
+    if rows:
+        yield padded
+        yield ""
+    shown = f", shown in {count_text(len(groups), 'line')}" if len(groups) < len(rows) else ""
+    yield text(f"  {count_text(len(rows), 'tensor')}, {size_text(nbytes)}{shown}")
+
+
+def _groups(rows: Sequence[TensorRow], *, every: bool) -> list[Group]:
+    names = [f"{row.section}/{row.name}" for row in rows]
+    if every or len(rows) <= _FEW:
+        return [Group(name, (position,)) for position, name in enumerate(names)]
+    return collapse(names, [_kind(row) for row in rows])
+
+
+def _kind(row: TensorRow) -> tuple[object, ...]:
+    tensor = row.place.tensor
+    return (tensor.dtype.name, tensor.numpy_dtype, tensor.shape, tensor.flavour, bool(row.tied_to))
+
+
+def _cells(row: TensorRow, group: Group, *, stats: bool) -> list[Any]:
+    tensor = row.place.tensor
+    shape = "x".join(map(str, tensor.shape)) if tensor.shape else "scalar"
+    cells: list[Any] = [
+        group.pattern,
+        f"{group.size:,}" if group.size > 1 else "",
+        tensor.numpy_dtype or tensor.dtype.name,
+        shape,
+        size_text(tensor.nbytes * group.size),
+    ]
+    if stats:
+        cells += _figures(row.figures)
+    return [*cells, _notes(row, group, stats=stats)]
+
+
+def _figures(figures: Any) -> list[str]:
+    if figures is None:
+        return ["", "", "", "", "", ""]
+    share = figures.n_zero / figures.n_elements if figures.n_elements else 0.0
+    return [
+        number_text(figures.low), number_text(figures.high), number_text(figures.mean),
+        number_text(figures.deviation), f"{share:.1%}" if figures.n_zero else "",
+        sparkline(figures.histogram),
+    ]  # fmt: skip
+
+
+def _notes(row: TensorRow, group: Group, *, stats: bool) -> Any:
+    tensor = row.place.tensor
+    notes = []
+    if stats and row.figures is not None:
+        figures: Any = row.figures
+        if figures.n_nan:
+            notes.append(text((f"{figures.n_nan:,} NaN", "bold red")))
+        if figures.n_inf:
+            notes.append(text((f"{figures.n_inf:,} Inf", "bold red")))
+    if row.tied_to:
+        notes.append(text(f"tied to {row.tied_to}" if group.size == 1 else "tied"))
+    if tensor.flavour != "tensor":
+        notes.append(text(tensor.flavour))
+    if tensor.conj or tensor.neg:
+        notes.append(text("lazy bits"))
+    return text(", ").join(notes)

@@ -1,0 +1,195 @@
+"""The verb ``inspect``: what a checkpoint holds, from its headers alone; reads no tensor byte."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import NamedTuple
+
+from ckptkit.nodes import BlobNode, MapNode, Node, Path, TensorNode
+from ckptkit.protocols import StreamScan
+from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
+from ckptkit.verbs.open import Checkpoint, load
+from ckptkit.verbs.places import leaf_places
+from ckptkit.verbs.resume_gaps import Gap, find_gaps, find_losses
+from ckptkit.verbs.sharing import Sharing, find_sharing, unique_nbytes
+
+
+class DialectFinding(NamedTuple):
+    """Whose keys they are, how sure that is (0: not asked, a sealed folder), and who came next."""
+
+    name: str
+    title: str
+    score: int
+    evidence: tuple[str, ...]
+    runner_up: str
+    runner_up_score: int
+
+
+class SectionRow(NamedTuple):
+    """One section. ``parameters`` counts elements; a tied tensor counts once, as on disk."""
+
+    name: str
+    tensors: int
+    parameters: int
+    nbytes: int
+    values: int
+    files: int
+
+
+class DtypeRow(NamedTuple):
+    """How much of the checkpoint has this element type."""
+
+    dtype: str
+    tensors: int
+    nbytes: int
+
+
+class Place(NamedTuple):
+    """A tensor where it stands: the section, the path in it, the tensor."""
+
+    section: str
+    path: Path
+    tensor: TensorNode
+
+
+class Progress(NamedTuple):
+    """How far the run was; None is unknown. ``as_stored`` are the raw values of the file."""
+
+    epochs_completed: Node
+    optimizer_steps: Node
+    samples: Node
+    as_stored: tuple[tuple[str, Node], ...]
+    epoch_means: str
+    step_means: str
+    best: tuple[tuple[str, Node], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a checkpoint holds. Units: bytes."""
+
+    path: FilePath
+    nbytes: int
+    container: str
+    schema_version: int
+    dialect: DialectFinding | None
+    progress: Progress
+    sections: tuple[SectionRow, ...]
+    total: SectionRow
+    dtypes: tuple[DtypeRow, ...]
+    sharing: Sharing
+    gaps: tuple[Gap, ...]
+    notices: tuple[Notice, ...]
+    scans: tuple[StreamScan, ...]
+    places: tuple[Place, ...]
+
+
+def inspect(
+    path: FilePath | str, *, dialect: str | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Inspection:
+    """Open a checkpoint, survey it, close it.
+
+    Raises: InputError, ContainerError, SchemaError, DialectError.
+    """
+    with load(path, dialect=dialect, limits=limits) as checkpoint:
+        return survey(checkpoint)
+
+
+def survey(checkpoint: Checkpoint) -> Inspection:
+    """Say what an open checkpoint holds; reads no tensor byte."""
+    document = checkpoint.document
+    tensors: dict[str, list[tuple[Path, TensorNode]]] = {}
+    rows = []
+    for name, node in document.items():
+        row, tensors[name] = _survey_section(str(name), node)
+        if row.tensors or row.values or row.files:
+            rows.append(row)
+    places = [Place(name, path, tensor) for name in tensors for path, tensor in tensors[name]]
+    flat = [((place.section, *place.path), place.tensor) for place in places]
+    total = SectionRow(
+        "total",
+        len(flat),
+        sum(row.parameters for row in rows),
+        unique_nbytes(flat),
+        sum(row.values for row in rows),
+        sum(row.files for row in rows),
+    )
+    return Inspection(
+        path=checkpoint.path,
+        nbytes=checkpoint.opened.nbytes,
+        container=checkpoint.opened.container,
+        schema_version=checkpoint.schema_version,
+        dialect=_finding(checkpoint),
+        progress=_progress(document),
+        sections=tuple(rows),
+        total=total,
+        dtypes=_dtypes(flat),
+        sharing=find_sharing(flat),
+        gaps=find_gaps(document, {name: len(rows) for name, rows in tensors.items()}),
+        notices=(*checkpoint.notices, *find_losses(document, tensors)),
+        scans=checkpoint.opened.scans,
+        places=tuple(places),
+    )
+
+
+def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path, TensorNode]]]:
+    tensors: list[tuple[Path, TensorNode]] = []
+    n_values = n_files = 0
+    for path, leaf in leaf_places(node):
+        kind = type(leaf)
+        if kind is TensorNode:
+            tensors.append((path, leaf))
+        elif kind is BlobNode:
+            n_files += 1
+        else:
+            n_values += leaf is not None or bool(path)
+    views = {tensor.same_view(): tensor for _, tensor in tensors}
+    parameters = sum(math.prod(tensor.shape) for tensor in views.values())
+    nbytes = sum(tensor.nbytes for tensor in views.values())
+    return SectionRow(name, len(tensors), parameters, nbytes, n_values, n_files), tensors
+
+
+def _dtypes(places: list[tuple[Path, TensorNode]]) -> tuple[DtypeRow, ...]:
+    counts: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    seen = set()
+    for _, tensor in places:
+        name = tensor.numpy_dtype or tensor.dtype.name
+        counts[name] = counts.get(name, 0) + 1
+        if (view := tensor.same_view()) not in seen:
+            seen.add(view)
+            sizes[name] = sizes.get(name, 0) + tensor.nbytes
+    rows = [DtypeRow(name, count, sizes.get(name, 0)) for name, count in counts.items()]
+    return tuple(sorted(rows, key=lambda row: -row.nbytes))
+
+
+def _finding(checkpoint: Checkpoint) -> DialectFinding | None:
+    verdict = checkpoint.verdict
+    if verdict is None:
+        return None
+    dialect, runner_up = verdict.dialect, verdict.runner_up or ("", 0)
+    return DialectFinding(dialect.name, dialect.title, verdict.score, verdict.evidence, *runner_up)
+
+
+def _progress(document: MapNode) -> Progress:
+    node = document.get("progress")
+    node = node if isinstance(node, MapNode) else MapNode()
+    metrics = document.get("metrics")
+    best = metrics.get("best") if isinstance(metrics, MapNode) else None
+    return Progress(
+        node.get("epochs_completed"),
+        node.get("optimizer_steps"),
+        node.get("samples"),
+        _pairs(node.get("as_stored")),
+        str(node.get("epoch_means") or ""),
+        str(node.get("step_means") or ""),
+        _pairs(best),
+    )
+
+
+def _pairs(node: Node) -> tuple[tuple[str, Node], ...]:
+    if not isinstance(node, MapNode):
+        return ()
+    return tuple((str(key), value) for key, value in node.items())

@@ -1,0 +1,48 @@
+"""Every place of a tree where a leaf stands, ties included; the tree is walked iteratively."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
+from ckptkit.tree.parts import parts
+
+_CONTAINERS = (MapNode, SeqNode, Record, Atom)
+
+
+def leaf_places(root: Node, above: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """Yield (path, leaf) for each scalar, atom, tensor and blob, in the order of the file.
+
+    A tensor that stands at two places is yielded twice; a container is entered once, so that a
+    cycle ends. Mapping keys are no leaves here; ``above`` is put before each path.
+    """
+    if not isinstance(root, _CONTAINERS) or type(root) is Atom:
+        yield above, root
+        return
+    entered = {id(root)}
+    stack = [(above, parts(root))]
+    while stack:
+        path, children = stack[-1]
+        for below, child in children:
+            if below[0] == ".keys" and len(below) == 2:
+                continue
+            kind = type(child)
+            if kind is MapNode or kind is SeqNode or kind is Record:
+                if id(child) not in entered:
+                    entered.add(id(child))
+                    stack.append((path + below, parts(child)))
+                    break
+            else:
+                yield path + below, child
+        else:
+            stack.pop()
+
+
+def tensor_places(root: Node, above: Path = ()) -> list[tuple[Path, TensorNode]]:
+    """List (path, tensor) for each place of a tensor."""
+    return [(path, leaf) for path, leaf in leaf_places(root, above) if type(leaf) is TensorNode]
+
+
+def is_value(leaf: Node) -> bool:
+    """Say whether a leaf is a plain value: no tensor, no side file."""
+    return not isinstance(leaf, (TensorNode, BlobNode))

@@ -1,0 +1,97 @@
+"""The verb ``verify``: every byte against what was recorded for it, and the damage by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from ckptkit.errors import ContainerError, LimitExceededError, ManifestError
+from ckptkit.protocols import Check
+from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
+from ckptkit.verbs.open import open_container
+from ckptkit.verbs.sealed import CONTAINER
+from ckptkit.verbs.sealed_checks import sealed_checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What verifying one path came to. ``checked_nbytes`` were compared with something."""
+
+    path: FilePath
+    nbytes: int
+    container: str
+    checks: tuple[Check, ...]
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def damaged(self) -> tuple[Check, ...]:
+        """What is not as it was written."""
+        return tuple(check for check in self.checks if check.outcome == "damaged")
+
+    @property
+    def verdict(self) -> str:
+        """One of damaged, verified (all of it), partly, unverifiable (nothing to check by)."""
+        outcomes = {check.outcome for check in self.checks}
+        if "damaged" in outcomes:
+            return "damaged"
+        if "ok" not in outcomes:
+            return "unverifiable"
+        return "partly" if "unverifiable" in outcomes else "verified"
+
+    @property
+    def checked_nbytes(self) -> int:
+        """Bytes that have a checksum, and it was compared."""
+        return sum(check.nbytes for check in self.checks if check.outcome != "unverifiable")
+
+    def methods(self) -> dict[str, int]:
+        """How many things were checked by what, the most used first."""
+        counts: dict[str, int] = {}
+        for check in self.checks:
+            if check.outcome == "ok":
+                counts[check.by] = counts.get(check.by, 0) + 1
+        return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def verify(
+    path: FilePath | str,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[int], None] | None = None,
+) -> Verification:
+    """Read every byte below ``path`` and compare; damage is a finding here, not an exception.
+
+    Raises: InputError (there is no checkpoint), LimitExceededError, NewerSchemaError.
+    """
+    target = FilePath(path)
+    try:
+        opened = open_container(target, limits)
+    except LimitExceededError:
+        raise
+    except ContainerError as exc:
+        return _broken(target, exc)
+    try:
+        found = sealed_checks(opened, limits) if opened.container == CONTAINER else opened.checks()
+        checks = []
+        for check in found:
+            checks.append(check)
+            if progress is not None:
+                progress(check.nbytes)
+    except ManifestError as exc:
+        return _broken(target, exc)
+    finally:
+        opened.close()
+    return Verification(
+        path=target,
+        nbytes=opened.nbytes,
+        container=opened.container,
+        checks=tuple(checks),
+        notices=opened.notices,
+    )
+
+
+def _broken(path: FilePath, error: ContainerError | ManifestError) -> Verification:
+    """What cannot even be opened is damage, too."""
+    nbytes = path.stat().st_size if path.is_file() else 0
+    check = Check(path.name, nbytes, "damaged", "structure", f"{error.seen}; {error.advice}")
+    return Verification(path=path, nbytes=nbytes, container="", checks=(check,))
