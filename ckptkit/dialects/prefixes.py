@@ -16,18 +16,22 @@ WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 PARALLEL = "module."
 
 
-def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
+def strip_wrappers(names: Iterable[str], *, parallel: bool = True) -> dict[str, str]:
     """Map every name that a wrapper changed to what the model itself calls it.
 
     Two names never become one, and none becomes empty: then nothing is stripped.
     """
     olds = list(names)
     news = [_without_wrappers(name) for name in olds]
-    while news and all(name.startswith(PARALLEL) and len(name) > len(PARALLEL) for name in news):
+    while parallel and news and all(_is_parallel(name) for name in news):
         news = [name[len(PARALLEL) :] for name in news]
     if len(set(news)) != len(news) or not all(news):
         return {}
     return {old: new for old, new in zip(olds, news, strict=True) if old != new}
+
+
+def _is_parallel(name: str) -> bool:
+    return name.startswith(PARALLEL) and len(name) > len(PARALLEL)
 
 
 def _without_wrappers(name: str) -> str:

@@ -134,7 +134,7 @@ def _looks_right(sense: Sense, key: str, node: Node) -> bool:
         return _is_measurement(key, node)
     if section == "best":
         return not find_weights(node, ()) and node is not None
-    if section == "history":
+    if section == "history" or (section == "config" and sense.rank >= 50):
         return isinstance(node, (MapNode, SeqNode, Record))
     return node is not None
 

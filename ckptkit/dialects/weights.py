@@ -80,10 +80,13 @@ def place_weights(draft: Draft, weights: Weights, target: Path) -> None:
         place_names(draft, weights.path, target)
 
 
-def place_names(draft: Draft, source: Path, target: Path) -> None:
-    """Put a mapping of names to tensors at ``target``, without the prefixes of wrappers."""
+def place_names(draft: Draft, source: Path, target: Path, *, parallel: bool = True) -> None:
+    """Put a mapping of names to tensors at ``target``, without the prefixes of wrappers.
+
+    ``parallel`` False keeps a leading ``module.``: in that dialect it is the model's own.
+    """
     node = resolve(draft.root, source)
-    renamed = strip_wrappers([str(key) for key in node])
+    renamed = strip_wrappers([str(key) for key in node], parallel=parallel)
     if renamed:
         draft.take_renamed(source, target, renamed, describe(renamed))
     else:

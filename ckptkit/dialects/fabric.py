@@ -1,0 +1,31 @@
+"""Lightning Fabric: ``fabric.save`` writes whatever the user names, in one file or a folder."""
+
+from __future__ import annotations
+
+from ckptkit.dialects.sorting import sort_keys
+from ckptkit.dialects.training_dict import TrainingDict
+from ckptkit.protocols import Recognition, SourceView
+
+#: torch names the root of its archive so when it is given an open file, as Fabric gives it.
+FILE_OBJECT_ROOT = "archive"
+
+
+class Fabric(TrainingDict):
+    """A file is a training dict; a folder (sharded) is a distributed checkpoint with meta.pt.
+
+    Source: lightning/fabric/strategies/strategy.py and fsdp.py, ``save_checkpoint``.
+    """
+
+    name = "fabric"
+    title = "Lightning Fabric checkpoint"
+
+    def recognise(self, view: SourceView) -> Recognition | None:
+        """62 for a ``.ckpt`` written through a file object, with a model and other state."""
+        found = sort_keys(view.root)
+        if found is None or not found.has("model", "optimizer"):
+            return None
+        if view.properties.get("archive_root") != FILE_OBJECT_ROOT:
+            return None
+        if not view.name.endswith(".ckpt") or "pytorch-lightning_version" in found.keys:
+            return None
+        return Recognition(62, ("a .ckpt of a training dict, written through a file object",))
