@@ -112,6 +112,8 @@ class Limits:
     max_int_digits: int = 4_300  # of a decimal integer, as Python itself limits it
     max_key_nodes: int = 10_000  # nodes inside one mapping key
     max_rank: int = 64  # dimensions of a tensor
+    max_expand_nbytes: int = 64 << 20  # an expand()ed view may show this many bytes, or
+    max_expand_ratio: int = 1024  # this many times its storage, whichever is more
 
     def max_nodes(self, file_nbytes: int) -> int:
         """The node budget of a file of this size."""

@@ -1,0 +1,91 @@
+"""The inert pickle machine: opcodes of protocols 0 to 5 become nodes, and nothing else happens.
+
+It resolves no name, imports nothing and calls nothing of the file: a name is a ``GlobalName``,
+a call of a known name is rebuilt by the exact table in ``rebuild``, any other is a Record.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from struct import error as ShortRead  # noqa: N812 - said as what it means here
+from typing import NamedTuple
+
+from ckptkit.containers.pickle_machine import Machine, Op
+from ckptkit.containers.pickle_ops_collections import COLLECTION_OPS
+from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
+from ckptkit.containers.pickle_ops_scalars import SCALAR_OPS
+from ckptkit.containers.pickle_ops_stack import STACK_OPS
+from ckptkit.containers.trace import Tracer
+from ckptkit.errors import LimitExceededError
+from ckptkit.nodes import Node
+from ckptkit.types import Limits
+
+
+class PickleResult(NamedTuple):
+    """What a stream returned, and the offset after its STOP."""
+
+    value: Node
+    stop: int
+
+
+def _unknown_opcode(vm: Machine, pos: int) -> int:
+    vm.at = pos - 1
+    return vm.refuse(f"byte {vm.data[pos - 1]:#04x}, which is no pickle opcode", "a pickle")
+
+
+_KNOWN_OPS = SCALAR_OPS | STACK_OPS | COLLECTION_OPS | OBJECT_OPS
+OPS: tuple[Op, ...] = tuple(_KNOWN_OPS.get(code, _unknown_opcode) for code in range(256))
+
+
+def read_pickle(
+    data: bytes | memoryview,
+    *,
+    stream: str,
+    tracer: Tracer,
+    limits: Limits,
+    persistent: Callable[[Node], Node] | None = None,
+    start: int = 0,
+    nodes_for: int = 0,
+) -> PickleResult:
+    """Read the pickle that begins at ``start``.
+
+    ``persistent`` turns the node of a persistent id into another one, such as a StorageNode;
+    without it the ids stay Records. ``nodes_for`` is the size of the file, for the node budget.
+    Raises: PickleStreamError, TruncatedFileError, TensorBoundsError, LimitExceededError, and
+    whatever ContainerError ``persistent`` raises.
+    """
+    if len(data) > limits.max_pickle_nbytes:
+        raise LimitExceededError(
+            stream, f"a pickle of {len(data)} bytes", f"at most {limits.max_pickle_nbytes}",
+            "raise --limit max_pickle_nbytes=N",
+        )  # fmt: skip
+    vm = Machine(bytes(data), stream, tracer, limits)
+    vm.persistent = persistent
+    vm.set_budget(nodes_for)
+    collecting = gc.isenabled()
+    gc.disable()  # nothing here becomes garbage, and looking for some takes half of the time
+    try:
+        _run(vm, start)
+        return PickleResult(vm.stack[-1], vm.stop)
+    finally:
+        tracer.close(vm)
+        if collecting:
+            gc.enable()
+
+
+def _run(vm: Machine, pos: int) -> None:
+    """Follow the stream to its STOP."""
+    data, ops = vm.data, OPS
+    try:
+        while pos >= 0:
+            at = pos
+            pos = ops[data[pos]](vm, pos + 1)
+    except IndexError:  # a pop from an empty stack, or a byte after the last one
+        vm.at = at
+        if at + 1 >= vm.end:
+            vm.refuse_short("a pickle that has no STOP")
+        vm.refuse(f"opcode {data[at]:#04x} takes more than the stack holds")
+    except ShortRead:
+        vm.at = at
+        vm.refuse_short(f"the argument of opcode {data[at]:#04x}")

@@ -1,0 +1,82 @@
+"""Who is named, called and built by a pickle stream, and what else is odd about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckptkit.errors import ContainerError
+from ckptkit.nodes import GlobalName, Node
+from ckptkit.protocols import GlobalUse, StreamScan
+from ckptkit.types import Notice
+
+MAX_NOTICES = 1_000  # a stream cannot flood its own report
+MAX_EMBEDDED = 256  # byte strings kept because they look like pickles
+
+
+class NameUse:
+    """The counters of one name. ``value`` is what naming it pushes; ``call`` and ``new`` rebuild it."""
+
+    __slots__ = (
+        "built", "call", "calls", "excused", "name", "named", "new", "offset", "value", "watched",
+    )  # fmt: skip
+
+    def __init__(self, name: GlobalName, offset: int) -> None:
+        self.name, self.offset = name, offset
+        self.value: Node = name
+        self.call: Any = None
+        self.new: Any = None
+        self.named = self.calls = self.built = self.excused = 0
+        self.watched = False
+
+
+class Tracer:
+    """The running record of one stream. It is whole at any moment, so a breakage loses nothing."""
+
+    __slots__ = ("by_id", "embedded", "notices", "stream", "uses", "watching")
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.uses: dict[tuple[str, str], NameUse] = {}
+        self.by_id: dict[int, NameUse] = {}
+        self.notices: list[Notice] = []
+        self.embedded: list[tuple[int, bytes]] = []  # offset and bytes of what looks like a pickle
+        self.watching = False
+
+    def meet(self, module: str, qualname: str, offset: int) -> NameUse:
+        """Count one naming of a name; the first one makes its only GlobalName object."""
+        use = self.uses.get((module, qualname))
+        if use is None:
+            use = NameUse(GlobalName(module, qualname), offset)
+            self.uses[(module, qualname)] = use
+            self.by_id[id(use.name)] = use
+        use.named += 1
+        return use
+
+    def notice(self, level: str, code: str, message: str) -> None:
+        """Keep something worth saying, once, up to a bound."""
+        found = Notice(level, code, message, self.stream)
+        if len(self.notices) < MAX_NOTICES and found not in self.notices[-8:]:
+            self.notices.append(found)
+
+    def embed(self, offset: int, raw: bytes) -> None:
+        """Keep a byte string that starts as a pickle does, for ``scan`` to follow."""
+        if len(self.embedded) < MAX_EMBEDDED:
+            self.embedded.append((offset, raw))
+
+    def judge(self, use: NameUse, args: list[Node]) -> None:
+        """Look at the arguments of a name that is harmless or not by what it is called with."""
+
+    def close(self, machine: Any) -> None:
+        """The stream ended or broke: look once for what only its whole shows."""
+
+    def scan(self, error: ContainerError | None = None) -> StreamScan:
+        """Everything seen so far."""
+        found: list[GlobalUse] = []
+        for (module, qualname), use in self.uses.items():
+            rows = (("built", use.built), ("called", use.calls), ("named", use.named - use.calls))
+            shown = [(how, times) for how, times in rows if times > 0] or [("named", use.named)]
+            found.extend(
+                GlobalUse(self.stream, module, qualname, how, times, use.offset)
+                for how, times in shown
+            )
+        return StreamScan(self.stream, tuple(found), tuple(self.notices), error)
