@@ -90,6 +90,9 @@ class GatheredBytes:
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill ``out`` from ``offset`` on. Raises: ContainerError, as the boxes do."""
         check_span("an assembled tensor", offset, out.nbytes, self.nbytes)
+        if len(self._boxes) == 1:  # it is the whole: nothing to gather
+            self._boxes[0].source.read_into(offset, out)
+            return
         flat = out.cast("B") if out.format != "B" or out.ndim != 1 else out
         for start in range(0, flat.nbytes, PIECE_NBYTES):
             piece = flat[start : start + PIECE_NBYTES]
@@ -134,7 +137,7 @@ class _PlacedBox:
             return
         size = self._itemsize
         data = memoryview(bytearray((end - begin) * size))
-        self._opened().read_into(begin * size, data)
+        self.source.read_into(begin * size, data)
         at = begin
         while at < end:
             run, inside = divmod(at, self._run)
@@ -147,7 +150,9 @@ class _PlacedBox:
             out[target + cut : target + length] = data[source + cut : source + length]
             at = stop
 
-    def _opened(self) -> ByteSource:
+    @property
+    def source(self) -> ByteSource:
+        """The bytes of the box itself; it is opened by the first who asks."""
         if self._source is None:
             self._source = self._box.open_source()
         return self._source

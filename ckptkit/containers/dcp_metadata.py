@@ -89,6 +89,8 @@ def _fields(node: Node, module: str, qualname: str, where: str) -> MapNode:
 def _kind(node: Node) -> str:
     if isinstance(node, Record):
         return f"a record of {shown(node.name.text)}"
+    if isinstance(node, GlobalName):
+        return f"the name {shown(node.text)}"
     return f"a {type(node).__name__}"
 
 
@@ -103,7 +105,7 @@ def _counts(node: Node, where: str, limits: Limits) -> tuple[int, ...]:
         raise LimitExceededError(where, f"a tensor has {len(node)} dimensions", expected)
     for count in node.items:
         if type(count) is not int or not 0 <= count <= MAX_COUNT:
-            raise TensorBoundsError(where, f"a size holds {ascii(count)[:40]}", "counts")
+            raise TensorBoundsError(where, "a size holds a negative, huge or odd number", "counts")
     return tuple(node.items)
 
 
@@ -131,13 +133,13 @@ def _place(name: str, node: Node, where: str) -> Place:
     info = _fields(node, _STORAGE_MODULE, "_StorageInfo", where)
     file, start, nbytes = info.get("relative_path"), info.get("offset"), info.get("length")
     if info.get("transform_descriptors"):
-        seen = f"'{shown(name)}' was transformed ({ascii(info.get('transform_descriptors'))[:60]})"
+        seen = f"'{shown(name)}' was transformed as it was written"
         advice = "save it again without a stream transformation (compression)"
         raise CorruptFileError(where, seen, "plain items", advice)
     if type(file) is not str or type(start) is not int or type(nbytes) is not int:
         raise CorruptFileError(where, f"the place of '{shown(name)}' is incomplete")
     if not (0 <= start <= MAX_COUNT and 0 < nbytes <= MAX_COUNT):
-        raise CorruptFileError(where, f"'{shown(name)}' has {nbytes} bytes from byte {start} on")
+        raise CorruptFileError(where, f"'{shown(name)}' lies at an impossible place")
     return Place(file, start, nbytes)
 
 
@@ -184,9 +186,9 @@ def _properties(node: Node, name: str, where: str) -> tuple[DType, bool]:
         raise CorruptFileError(where, f"the properties of '{shown(name)}' are incomplete")
     dtype = DTYPES.get(_torch_name(raw))
     if dtype is None:
-        raise CorruptFileError(where, f"'{shown(name)}' has the dtype {ascii(raw)[:60]}")
+        raise CorruptFileError(where, f"'{shown(name)}' has an unknown dtype ({_kind(raw)})")
     if _torch_name(layout) not in ("strided", ""):
-        raise CorruptFileError(where, f"'{shown(name)}' is {_torch_name(layout)}", "strided")
+        raise CorruptFileError(where, f"'{shown(name)}' is {shown(_torch_name(layout))}", "strided")
     return dtype, requires_grad is True
 
 

@@ -79,6 +79,11 @@ def is_own_checkpoint(name: str, names: tuple[str, ...]) -> bool:
     return _CHECKPOINT_FOLDER.fullmatch(_last(name)) is not None and bool(names)
 
 
+def is_unit(name: str, names: tuple[str, ...]) -> bool:
+    """Say whether a subfolder is opened as one thing, or left closed, instead of file by file."""
+    return is_dcp_folder(names) or is_own_checkpoint(name, names)
+
+
 def check_finished(path: FilePath, names: tuple[str, ...]) -> None:
     """Refuse a folder that some save did not finish.
 

@@ -53,7 +53,9 @@ def checked_plain_name(name: object, where: object) -> str:
 
     Raises: UnsafePathError.
     """
-    if type(name) is not str or name in ("", ".", "..") or len(name) > 255:
+    if type(name) is not str:
+        raise UnsafePathError(where, f"a file is named by a {type(name).__name__}", "a string")
+    if name in ("", ".", "..") or len(name) > 255:
         raise UnsafePathError(where, f"{ascii(name)[:100]} is no file name")
     if any(char in "/\\" or ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in name):
         seen = f"the name {ascii(name)[:100]} points elsewhere or cannot be written down"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckptkit.containers.folder_contents import FolderContents, dcp_units
-from ckptkit.containers.folder_roles import check_finished, is_dcp_folder, is_own_checkpoint
+from ckptkit.containers.folder_roles import check_finished, is_unit
 from ckptkit.containers.folder_scan import FolderListing, scan_folder
 from ckptkit.containers.inner_scan import scan_file
 from ckptkit.errors import NoCheckpointError
@@ -66,7 +66,7 @@ class FolderContainer:
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow the pickles of every file, whatever its name. Raises: UnsafePathError."""
-        from ckptkit.containers.dcp_folder import scan_dcp_folder
+        from ckptkit.containers.dcp_scan import scan_dcp_folder
 
         listing = _listing(probe, limits)
         for file in listing.files:
@@ -76,11 +76,7 @@ class FolderContainer:
 
 
 def _listing(probe: Probe, limits: Limits) -> FolderListing:
-    return scan_folder(probe.path, limits, _is_unit)
-
-
-def _is_unit(name: str, names: tuple[str, ...]) -> bool:
-    return is_dcp_folder(names) or is_own_checkpoint(name, names)
+    return scan_folder(probe.path, limits, is_unit)
 
 
 def _require_checkpoint(contents: FolderContents, probe: Probe, nested: list[str]) -> None:

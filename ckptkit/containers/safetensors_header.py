@@ -130,7 +130,8 @@ def _checked_entry(name: str, value: Any, where: str, limits: Limits) -> HeaderE
     code, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     bits = CODE_BITS.get(code) if type(code) is str else None
     if bits is None:
-        seen = f"tensor '{shown(name)}' has the dtype {shown(str(code))}"
+        told = shown(code) if type(code) is str else f"of type {type(code).__name__}"
+        seen = f"tensor '{shown(name)}' has the dtype {told}"
         raise CorruptFileError(where, seen, "a dtype of the safetensors format")
     if type(shape) is not list or not all(type(n) is int and n >= 0 for n in shape):
         raise CorruptFileError(where, f"the shape of tensor '{shown(name)}' is no list of counts")

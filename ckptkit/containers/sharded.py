@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.folder_scan import checked_plain_name, inner_file
+from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.inner_scan import scan_file
 from ckptkit.containers.json_file import parse_json
 from ckptkit.containers.parts import Parts
-from ckptkit.containers.safetensors import collector_paused
 from ckptkit.containers.safetensors_header import shown
 from ckptkit.errors import CorruptFileError, LimitExceededError
 from ckptkit.nodes import MapNode, SeqNode
@@ -99,7 +99,7 @@ def _joined(index: _Index, folder: FilePath, parts: Parts, open_file: OpenFile) 
     """One map over all shards, in the order of the index."""
     maps = {shard: _open_shard(folder, shard, parts, open_file) for shard in index.shards}
     root = MapNode()
-    with collector_paused():
+    with paused_gc():
         for name, shard in index.shard_of.items():
             if name not in maps[shard]:
                 seen = f"says that '{shown(name)}' lies in {shard}, which does not hold it"
