@@ -77,6 +77,7 @@ def folder_of(files: dict[str, bytes], name: str = "case") -> Callable[[Path], B
 
     def build(folder: Path) -> Built:
         root = folder / name
+        root.mkdir()
         for relative, data in files.items():
             path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
