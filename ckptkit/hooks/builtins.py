@@ -19,7 +19,7 @@ def _parts(package: str, modules: Iterable[str], mark: str) -> list[Any]:
     for name in modules:
         try:
             module = import_module(f"{package}.{name}")
-        except ModuleNotFoundError:
+        except ImportError:
             continue
         for value in vars(module).values():
             if (

@@ -111,8 +111,7 @@ class Registry:
         """Call one hook of every plugin, once a process."""
         if hook not in self._parts:
             parts: list[_Part] = []
-            # Reversed: pluggy lists the last registered first; ours shall come first.
-            for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            for impl in getattr(self._manager.hook, hook).get_hookimpls():  # ours come first
                 try:
                     offered = _checked(impl.function(), _PARTS[hook])
                 except (Exception, SystemExit) as exc:

@@ -1,0 +1,85 @@
+"""``ckptkit migrate``: parse, migrate, render."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ckptkit.cli.options import dialect_option, json_option, limit_option
+from ckptkit.types import Limits
+
+
+@click.command(name="migrate", short_help="Turn any checkpoint into a sealed v2 folder.")
+@click.argument("source", type=click.Path())
+@click.argument("target", required=False, metavar="[DST]", type=click.Path())
+@click.option(
+    "--recursive", is_flag=True, help="Migrate every checkpoint below SOURCE, into DST if given."
+)
+@click.option("--dry-run", is_flag=True, help="Show where every key would go; write nothing.")
+@click.option("--replace", is_flag=True, help="Replace DST if it exists, atomically.")
+@click.option(
+    "--remove-source", is_flag=True, help="Remove SOURCE after the result was read back and proved."
+)
+@click.option("--every", is_flag=True, help="One line for each key: collapse nothing.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@dialect_option
+@limit_option
+@json_option
+def command(
+    *,
+    source: str,
+    target: str | None,
+    recursive: bool,
+    dry_run: bool,
+    replace: bool,
+    remove_source: bool,
+    every: bool,
+    workers: int,
+    dialect: str | None,
+    limits: Limits,
+    as_json: bool,
+) -> None:
+    """Write SOURCE, a checkpoint of any kind, as a sealed v2 folder DST.
+
+    DST is by default beside the source, its name without the suffix. Everything is written beside
+    DST, read back, compared with the source and only then named DST. The source stays.
+    """
+    from ckptkit.cli.progress import meter
+    from ckptkit.verbs.migrate import MigrateOptions
+
+    with meter("migrating", None) as shown:
+        options = MigrateOptions(
+            dialect=dialect, limits=limits, dry_run=dry_run, replace=replace,
+            remove_source=remove_source, created=_now(), workers=workers,
+            started=lambda nbytes: shown.restart("migrating", nbytes), progress=shown.advance,
+        )  # fmt: skip
+        report = _run(source, target, options, recursive=recursive)
+    if as_json:
+        from ckptkit.cli.json_output import emit
+        from ckptkit.cli.migrate_json import migration_json, tree_json
+
+        emit(tree_json(report) if recursive else migration_json(report))
+    else:
+        from ckptkit.cli.render_migrate import render, render_tree
+        from ckptkit.cli.screen import show
+
+        show(render_tree(report) if recursive else render(report, every=every))
+    if recursive and report.failures:
+        raise click.exceptions.Exit(report.failures[0][1].exit_code)
+
+
+def _run(source: str, target: str | None, options: Any, *, recursive: bool) -> Any:
+    if recursive:
+        from ckptkit.verbs.migrate_tree import migrate_tree
+
+        return migrate_tree(source, target, options)
+    from ckptkit.verbs.migrate import migrate
+
+    return migrate(source, target, options)
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="seconds")
