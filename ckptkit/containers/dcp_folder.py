@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as FilePath
 
-from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.dcp_items import DcpItems, check_places, places_of
-from ckptkit.containers.dcp_metadata import BytesItem, DcpMetadata, interpret_metadata
+from ckptkit.containers.dcp_items import DcpItems, places_of
+from ckptkit.containers.dcp_metadata import BytesItem, DcpMetadata
 from ckptkit.containers.dcp_nesting import nest
 from ckptkit.containers.dcp_scan import METADATA, SHARD_SUFFIX, read_metadata, scan_dcp_folder
 from ckptkit.containers.folder_contents import FolderContents
 from ckptkit.containers.folder_roles import is_dcp_folder, is_unit
-from ckptkit.containers.folder_scan import FolderListing, inner_file, scan_folder
+from ckptkit.containers.folder_scan import FolderListing, scan_folder
 from ckptkit.containers.gc_pause import paused_gc
-from ckptkit.containers.inner_scan import scan_file
-from ckptkit.containers.pickle_vm import read_pickle
 from ckptkit.containers.trace import Tracer
-from ckptkit.errors import LimitExceededError, UnfinishedError
+from ckptkit.errors import UnfinishedError
 from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import Limits, Notice
