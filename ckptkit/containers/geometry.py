@@ -12,7 +12,7 @@ from ckptkit.types import DEFAULT_LIMITS, DType, Limits
 _INT64_END = 1 << 63  # torch counts offsets, sizes and strides in int64
 
 
-def check_view(
+def check_view(  # noqa: PLR0917 - the hot path passes by position
     dtype: DType,
     offset: Node,
     shape: Sequence[Node],
@@ -48,7 +48,7 @@ def check_view(
     return numel
 
 
-def _check_bytes(
+def _check_bytes(  # noqa: PLR0917
     dtype: DType, numel: int, last: int, storage_nbytes: int, where: object, limits: Limits
 ) -> None:
     if (last + 1) * dtype.nbytes > storage_nbytes:

@@ -8,6 +8,7 @@ from ckptkit.containers.rebuild import CALLS, NEWS, VALUES, canonical
 from ckptkit.containers.trace import NameUse
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 
+_WITH_ATTRIBUTES = frozenset(("OrderedDict", "defaultdict", "Counter", "deque"))
 COMPUTED = GlobalName("", "computed-callable")  # a call of something that is no plain name
 EXTENSION = GlobalName("copyreg", "_inverted_registry")  # where extension codes are looked up
 PERSISTENT = GlobalName("", "persistent-id")
@@ -216,9 +217,7 @@ def _build(vm: Machine, pos: int) -> int:
             target.states = [state]
         else:
             target.states.append(state)
-    elif type(target) is MapNode and target.kind != "dict":
-        target.attrs = _merge_state(vm, target.attrs, state)
-    elif type(target) is SeqNode and target.kind == "deque":
+    elif isinstance(target, (MapNode, SeqNode)) and target.kind in _WITH_ATTRIBUTES:
         target.attrs = _merge_state(vm, target.attrs, state)
     elif type(target) is TensorNode:
         _keep_tensor_state(vm, target, state)

@@ -113,7 +113,7 @@ def _long_1(vm: Machine, pos: int) -> int:
 
 
 def _long_4(vm: Machine, pos: int) -> int:
-    nbytes = _I32(vm.data, pos)[0]
+    nbytes: int = _I32(vm.data, pos)[0]
     if nbytes < 0:
         vm.at = pos
         vm.refuse("a LONG4 of negative length")
@@ -144,7 +144,7 @@ def _embed_text(vm: Machine, text: str, pos: int) -> None:
 
 def _bin_unicode(vm: Machine, pos: int) -> int:
     start = pos + 4
-    stop = start + _U32(vm.data, pos)[0]
+    stop: int = start + _U32(vm.data, pos)[0]
     if stop > vm.end:
         _take(vm, start, stop - start, "a text")
     _push_text(vm, vm.data[start:stop], pos)
@@ -160,9 +160,9 @@ def _short_bin_unicode(vm: Machine, pos: int) -> int:
 
 
 def _bin_unicode_8(vm: Machine, pos: int) -> int:
-    nbytes = _U64(vm.data, pos)[0]
+    nbytes: int = _U64(vm.data, pos)[0]
     _push_text(vm, _take(vm, pos + 8, nbytes, "a text"), pos)
-    return pos + 8 + int(nbytes)
+    return pos + 8 + nbytes
 
 
 def _unicode(vm: Machine, pos: int) -> int:
@@ -216,12 +216,12 @@ def _string(vm: Machine, pos: int) -> int:
 
 
 def _bin_string(vm: Machine, pos: int) -> int:
-    nbytes = _I32(vm.data, pos)[0]
+    nbytes: int = _I32(vm.data, pos)[0]
     if nbytes < 0:
         vm.at = pos
         vm.refuse("a BINSTRING of negative length")
     _push_old_string(vm, _take(vm, pos + 4, nbytes, "a string"))
-    return pos + 4 + int(nbytes)
+    return pos + 4 + nbytes
 
 
 def _short_bin_string(vm: Machine, pos: int) -> int:

@@ -172,11 +172,6 @@ def _int_atom(
     return rebuild
 
 
-def object_new(vm: Machine, args: list[Node]) -> Node:  # noqa: ARG001
-    """``copyreg._reconstructor(cls, object, None)``: protocols 0 and 1 of an instance."""
-    return NotImplemented
-
-
 def path(kind: str) -> Callable[[Machine, list[Node]], Node]:
     """``PosixPath('/', 'a', 'b')``: joined as the path's own flavour joins its parts."""
     slash = "\\" if "Windows" in kind else "/"
@@ -215,7 +210,7 @@ def uuid_new(vm: Machine, args: list[Node]) -> Node:
 
 def _finish_uuid(vm: Machine, record: Record, state: Node) -> Node:  # noqa: ARG001
     value = state.get("int") if type(state) is MapNode else None
-    if _is_int(value) and 0 <= value < 1 << 128 and set(state) <= {"int", "is_safe"}:
+    if type(value) is int and 0 <= value < 1 << 128 and set(state) <= {"int", "is_safe"}:
         return Atom("uuid", (value,))
     record.states = [state]
     return record

@@ -91,7 +91,7 @@ def rebuild_dtype(vm: Machine, args: list[Node]) -> Node:
 
 
 def build_dtype(vm: Machine, atom: Atom, state: Node) -> None:
-    """BUILD on a dtype: ``(version, order, subarray, names, fields, size, alignment, flags, ...)``."""
+    """BUILD with ``(version, order, subarray, names, fields, size, alignment, flags, ...)``."""
     info = info_of(vm, atom)
     parts = state.items if type(state) is SeqNode else []
     if info is None or not 7 <= len(parts) <= 9 or parts[0] not in (2, 3, 4):

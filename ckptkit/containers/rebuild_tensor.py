@@ -36,6 +36,10 @@ def make_view(
     dtype = dtype or source.dtype or DTYPES["uint8"]
     shape, strides = sizes_of(vm, size), sizes_of(vm, stride)
     check_view(dtype, offset, shape, strides, source.nbytes, vm, vm.limits)
+    if source.start:
+        if source.start % dtype.nbytes:
+            vm.refuse("a storage view between two elements", kind=TensorBoundsError)
+        offset += source.start // dtype.nbytes
     return TensorNode(
         dtype=dtype, shape=tuple(shape), strides=tuple(strides), offset=offset,
         storage=source.storage,
@@ -93,7 +97,7 @@ def rebuild_tensor(vm: Machine, args: list[Node]) -> Node:
 def rebuild_tensor_v2(vm: Machine, args: list[Node]) -> Node:
     """``_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])``."""
     n_args = len(args)
-    if n_args != 6 and n_args != 7:
+    if n_args not in (6, 7):
         vm.refuse(f"_rebuild_tensor_v2 with {n_args} arguments", "6 or 7")
     source = args[0]
     if type(source) is not StorageNode:

@@ -1,8 +1,11 @@
-"""A storage as a pickle stream passes it to its tensors, and what is left of it by itself."""
+"""Storages as a pickle stream names them: by a persistent id that the container resolves."""
 
 from __future__ import annotations
 
-from ckptkit.nodes import GlobalName, Node, Record, Storage, TensorNode
+from typing import NamedTuple
+
+from ckptkit.errors import PickleStreamError, TensorBoundsError
+from ckptkit.nodes import GlobalName, Node, Record, SeqNode, Storage, TensorNode
 from ckptkit.types import DTYPES, DType
 
 STORAGE_STEMS = {
@@ -12,25 +15,58 @@ STORAGE_STEMS = {
     "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2",
     "QUInt2x4": "quint2x4",
 }  # fmt: skip
-_NAMES = {dtype: GlobalName("torch", f"{stem}Storage") for stem, dtype in STORAGE_STEMS.items()}
-_UNTYPED = GlobalName("torch.storage", "UntypedStorage")
+_UNTYPED_NAMES = (
+    ("torch.storage", "UntypedStorage"), ("torch.storage", "_UntypedStorage"),
+    ("torch", "UntypedStorage"), ("torch", "_UntypedStorage"), ("torch.cuda", "UntypedStorage"),
+)  # fmt: skip
+STORAGE_DTYPES: dict[tuple[str, str], DType | None] = {
+    **{
+        (module, f"{stem}Storage"): DTYPES[name]
+        for module in ("torch", "torch.cuda", "torch.storage")
+        for stem, name in STORAGE_STEMS.items()
+    },
+    **dict.fromkeys(_UNTYPED_NAMES),
+}
+_UNTYPED = GlobalName(*_UNTYPED_NAMES[0])
+_MAX_NUMEL = 1 << 59  # of 16 bytes each: more than an int64 counts
+
+
+class StorageId(NamedTuple):
+    """A well-formed ``('storage', type, key, location, numel[, view])`` persistent id.
+
+    Units: ``nbytes`` is the size of the whole storage; ``view`` is (key, offset, numel) in
+    elements of ``dtype``, or None. ``dtype`` is None for an untyped storage, counted in bytes.
+    """
+
+    name: GlobalName
+    dtype: DType | None
+    key: str
+    location: str
+    nbytes: int
+    view: tuple[str, int, int] | None
 
 
 class StorageNode(Record):
-    """What a container's ``persistent`` returns for a storage; tensors are views of it.
+    """A storage, or a part of one, on its way to the tensors that look into it.
 
-    It is a Record, so that a storage which was saved by itself stays in the tree as a label;
-    then its only argument is a flat tensor of everything inside. ``numel`` counts elements of
-    ``dtype``, or bytes where ``dtype`` is None (an untyped storage).
+    It is a Record, so that a storage which was saved by itself stays in the tree as one; then
+    its only argument is a flat tensor of everything inside. Units: ``start``, ``nbytes``: bytes.
     """
 
-    __slots__ = ("_flat", "dtype", "nbytes", "storage")
+    __slots__ = ("_flat", "dtype", "nbytes", "start", "storage")
 
-    def __init__(self, storage: Storage, dtype: DType | None, numel: int) -> None:
-        self.storage, self.dtype = storage, dtype
-        self.nbytes = numel * dtype.nbytes if dtype else numel
+    def __init__(
+        self,
+        storage: Storage,
+        dtype: DType | None,
+        start: int = 0,
+        nbytes: int | None = None,
+        name: GlobalName | None = None,
+    ) -> None:
+        self.storage, self.dtype, self.start = storage, dtype, start
+        self.nbytes = storage.nbytes - start if nbytes is None else nbytes
         self._flat: tuple[Node, ...] | None = None
-        self.name = _NAMES.get(dtype.name, _UNTYPED) if dtype else _UNTYPED
+        self.name = name or _UNTYPED
         self.how = "persistent"
         self.kwargs = self.states = self.items = self.entries = None
 
@@ -38,11 +74,54 @@ class StorageNode(Record):
     def args(self) -> tuple[Node, ...]:  # type: ignore[override]
         """The flat tensor, made when somebody asks for it."""
         if self._flat is None:
-            dtype = self.dtype or DTYPES["uint8"]
+            # A view between two elements has no flat tensor of its dtype: then it has one of bytes.
+            fits = self.dtype is not None and self.start % self.dtype.nbytes == 0
+            dtype = self.dtype if self.dtype is not None and fits else DTYPES["uint8"]
             self._flat = (
                 TensorNode(
-                    dtype=dtype, shape=(self.nbytes // dtype.nbytes,), strides=(1,), offset=0,
-                    storage=self.storage,
+                    dtype=dtype, shape=(self.nbytes // dtype.nbytes,), strides=(1,),
+                    offset=self.start // dtype.nbytes, storage=self.storage,
                 ),
             )  # fmt: skip
         return self._flat
+
+
+def parse_storage_id(pid: Node, where: object) -> StorageId | None:
+    """Read a persistent id of a storage; None for an id of another kind.
+
+    Raises: PickleStreamError for a storage id whose parts are not what torch writes.
+    """
+    if type(pid) is not SeqNode or not pid.items or pid.items[0] != "storage":
+        return None
+    items = pid.items
+    if len(items) not in (5, 6) or type(items[1]) is not GlobalName:
+        raise PickleStreamError(str(where), "a storage id of an unknown form")
+    name, key, location, numel = items[1:5]
+    if (name.module, name.qualname) not in STORAGE_DTYPES:
+        raise PickleStreamError(
+            str(where), f"a storage of the unknown type {name.text[:200]!a}", "a torch storage type"
+        )
+    if type(key) is int and 0 <= key < 1 << 64:
+        key = str(key)
+    if location is None:
+        location = "cpu"
+    if type(key) is not str or type(location) is not str:
+        raise PickleStreamError(str(where), "a storage id without a key or a location")
+    dtype = STORAGE_DTYPES[name.module, name.qualname]
+    nbytes = _count(numel, where) * (dtype.nbytes if dtype else 1)
+    view = _view(items[5], where) if len(items) == 6 and items[5] is not None else None
+    return StorageId(name, dtype, key, location, nbytes, view)
+
+
+def _count(value: Node, where: object) -> int:
+    if type(value) is int and 0 <= value < _MAX_NUMEL:
+        return value
+    raise TensorBoundsError(str(where), "a storage of an impossible size", "0 or more elements")
+
+
+def _view(view: Node, where: object) -> tuple[str, int, int]:
+    parts = view.items if type(view) is SeqNode else []
+    if len(parts) != 3 or type(parts[0]) not in (str, int):
+        raise PickleStreamError(str(where), "a storage view of an unknown form")
+    key = parts[0] if type(parts[0]) is str else f"{parts[0]:#x}"
+    return key, _count(parts[1], where), _count(parts[2], where)

@@ -14,7 +14,7 @@ MAX_EMBEDDED = 256  # byte strings kept because they look like pickles
 
 
 class NameUse:
-    """The counters of one name. ``value`` is what naming it pushes; ``call`` and ``new`` rebuild it."""
+    """The counters of one name; ``value`` is what naming it pushes, ``call``/``new`` rebuild it."""
 
     __slots__ = (
         "built", "call", "calls", "excused", "name", "named", "new", "offset", "value", "watched",
