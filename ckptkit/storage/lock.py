@@ -139,7 +139,10 @@ def _locked(folder: Path, holder: Holder | None) -> LockedError:
         from datetime import UTC, datetime
 
         since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        seen = f"process {holder.owner.pid} on {holder.host} holds it since {since}"
+        who = f"process {holder.owner.pid} on {holder.host}"
+        ended = is_dead(holder.owner)
+        seen = f"{who} has ended, a child of it" if ended else who
+        seen += f" holds it since {since}"
     return LockedError(
         folder, seen, "one writer at a time",
         f"wait for it or stop it; if it is no more, remove {LOCK_NAME}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -53,7 +54,7 @@ def save(target: Path, files: Contents, *, replace: bool, workers: int = 2) -> N
 def _parts(body: bytes) -> tuple[Bytes, ...]:
     cuts = [0, 5, 5, 4000, 70_000, len(body)]
     cuts = sorted(min(cut, len(body)) for cut in cuts)
-    return tuple(Bytes(body[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+    return tuple(Bytes(body[a:b]) for a, b in itertools.pairwise(cuts))
 
 
 def read(path: Path) -> Contents | None:
