@@ -26,7 +26,7 @@ class StorageTable:
         self.storages: dict[str, Storage] = {}
         self.views: dict[str, StorageId] = {}
         self.sources: dict[GlobalName, tuple[Node, Node]] = {}
-        self._nodes: dict[str, StorageNode] = {}
+        self._nodes: dict[tuple[str, GlobalName], StorageNode] = {}
 
     def persistent(self, pid: Node) -> Node:
         """A StorageNode for a storage; an id of any other kind stays an inert Record.
@@ -39,11 +39,16 @@ class StorageTable:
         known = self.ids.get(found.key)
         if known is None:
             self.ids[found.key] = found
-            storage = self.storages[found.key] = self._make(found)
-            self._nodes[found.key] = StorageNode(storage, found.dtype, name=found.name)
-        elif known[:5] != found[:5]:
+            self.storages[found.key] = self._make(found)
+        elif not _agree(known, found):
             self.refuse(found.key, f"is {_brief(known)} in one place, {_brief(found)} in another")
-        return self._nodes[found.key] if found.view is None else self._view(found, found.view)
+        if found.view is not None:
+            return self._view(found, found.view)
+        node = self._nodes.get((found.key, found.name))
+        if node is None:
+            node = StorageNode(self.storages[found.key], found.dtype, name=found.name)
+            self._nodes[found.key, found.name] = node
+        return node
 
     def _other_id(self, pid: Node) -> Node:
         """The class of a ('module', class, file, source); anything else as a label."""
@@ -70,6 +75,12 @@ class StorageTable:
         return StorageNode(
             self.storages[whole.key], whole.dtype, offset * item, numel * item, whole.name
         )
+
+
+def _agree(known: StorageId, found: StorageId) -> bool:
+    """Whether both speak of the same bytes; torch saves a bare storage as untyped (dtype None)."""
+    same_bytes = known.nbytes == found.nbytes and known.location == found.location
+    return same_bytes and (known.dtype is found.dtype or None in (known.dtype, found.dtype))
 
 
 def _brief(found: StorageId) -> str:

@@ -15,6 +15,7 @@ _LOCATOR = Struct("<4sIQI")
 _END64 = Struct("<4sQ2H2I4Q")
 _MAX_COMMENT_NBYTES = 0xFFFF
 _MIN_DIRECTORY_ENTRY_NBYTES = 46
+_MAX_CANDIDATES = 64
 
 
 class Directory(NamedTuple):
@@ -129,3 +130,22 @@ def _contradiction(file: FileBytes, seen: str) -> CorruptFileError:
         file.where, f"the zip archive contradicts itself: {seen}",
         advice="the file is damaged or was made to mislead: fetch it again",
     )  # fmt: skip
+
+
+def find_shifted_archive(file: FileBytes) -> int | None:
+    """Where an archive begins that ends with this file, whatever comes before it; else None.
+
+    Its directory must be where its end record says, counted from the archive's own start.
+    """
+    tail_start = max(0, file.nbytes - _MAX_COMMENT_NBYTES - _END.size)
+    tail = file.read(tail_start, file.nbytes - tail_start)
+    for place in _positions(tail)[:_MAX_CANDIDATES]:
+        position = tail_start + place
+        fields = _END.unpack(file.read(position, _END.size))
+        count, nbytes, start = fields[4:7]
+        for stop in (position, position - _LOCATOR.size - _END64.size):
+            directory_start = stop - nbytes
+            if count and start <= directory_start:
+                if file.read(directory_start, 4) == b"PK\x01\x02":
+                    return directory_start - start
+    return None
