@@ -67,6 +67,15 @@ def _dtypes() -> dict[str, DType]:
 DTYPES: dict[str, DType] = _dtypes()
 
 
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides in elements, as torch makes them (an axis of size 0 counts as 1)."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
 class ByteSpan(NamedTuple):
     """Bytes ``start`` (included) to ``stop`` (excluded)."""
 

@@ -16,7 +16,7 @@ from ckptkit.containers.safetensors_header import (
 from ckptkit.errors import CorruptFileError, LimitExceededError, TruncatedFileError
 from ckptkit.nodes import MapNode, Node, SeqNode, Storage, TensorNode
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
-from ckptkit.types import DEFAULT_LIMITS, DTYPES, Limits, Notice
+from ckptkit.types import DEFAULT_LIMITS, DTYPES, Limits, Notice, contiguous_strides
 
 NO_CHECKSUMS = "the format carries no checksums; its structure is whole"
 
@@ -125,17 +125,6 @@ def _tensor(entry: HeaderEntry, storage: Storage) -> TensorNode:
     return TensorNode(
         dtype=dtype, shape=shape, strides=strides, offset=0, storage=storage, extra=extra
     )
-
-
-def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides, in elements, that torch gives a new tensor of this shape."""
-    if len(shape) == 1:
-        return (1,)
-    strides, step = [1] * len(shape), 1
-    for axis in range(len(shape) - 1, -1, -1):
-        strides[axis] = step
-        step *= shape[axis] or 1
-    return tuple(strides)
 
 
 def name_notices(header: Header, where: str) -> tuple[Notice, ...]:

@@ -1,0 +1,92 @@
+"""numpy's dtypes and scalars as atoms. numpy is imported only to give them back.
+
+Source: docs/format.md section "Atoms".
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from typing import Any
+
+from ckptkit.errors import MissingExtraError
+
+# Byte order, kind, item size and the unit of a datetime: what dtype.str can be, and no more.
+_SIMPLE = re.compile(r"[<>|=]?[?biufcmMSUVO]\d{0,9}(\[\d{0,9}[A-Za-z]{1,3}\])?")
+_MAX_FIELDS_DEPTH = 32
+
+
+def loaded_numpy() -> Any:
+    """Return numpy if somebody has imported it, else None."""
+    return sys.modules.get("numpy")
+
+
+def describe_numpy(value: Any) -> tuple[str, tuple[Any, ...]] | None:
+    """Return the atom of a numpy dtype or scalar; None for anything else.
+
+    Raises: ValueError for a dtype that has no description.
+    """
+    numpy = loaded_numpy()
+    if numpy is None:
+        return None
+    if isinstance(value, numpy.dtype):
+        return "numpy.dtype", (_descr(numpy, value),)
+    if isinstance(value, numpy.generic):
+        if value.dtype.hasobject:
+            raise ValueError("a numpy scalar that holds Python objects")
+        return "numpy.scalar", (_descr(numpy, value.dtype), value.tobytes())
+    return None
+
+
+def _descr(numpy: Any, dtype: Any) -> Any:
+    descr = numpy.lib.format.dtype_to_descr(dtype)
+    if numpy.lib.format.descr_to_dtype(descr) != dtype:
+        raise ValueError(f"the numpy dtype {dtype} has no description")
+    return descr
+
+
+def parse_numpy_dtype(descr: Any) -> Any:
+    """Return the numpy dtype of a description. Raises: ValueError, TypeError."""
+    try:
+        numpy = import_module("numpy")
+    except ImportError as exc:
+        raise MissingExtraError(
+            "numpy", "a numpy value, but numpy is not installed", advice="pip install numpy"
+        ) from exc
+    _check_descr(descr, 0)
+    return numpy.lib.format.descr_to_dtype(descr)
+
+
+def parse_numpy_scalar(descr: Any, content: bytes) -> Any:
+    """Return the numpy scalar with these bytes. Raises: ValueError, TypeError."""
+    dtype = parse_numpy_dtype(descr)
+    if dtype.hasobject or type(content) is not bytes or len(content) != dtype.itemsize:
+        raise ValueError(f"{len(content)} bytes for a numpy scalar of {dtype.itemsize}")
+    numpy = import_module("numpy")
+    return numpy.ndarray((), dtype, buffer=bytearray(content or b"\0"))[()]
+
+
+def _check_descr(descr: Any, depth: int) -> None:
+    """Accept only what ``dtype_to_descr`` makes; numpy's own parser takes far more."""
+    if depth > _MAX_FIELDS_DEPTH:
+        raise ValueError("a numpy dtype nested too deeply")
+    if type(descr) is str:
+        if not _SIMPLE.fullmatch(descr):
+            raise ValueError("a numpy dtype that is none")
+    elif type(descr) is tuple and len(descr) == 2:  # a subarray
+        _check_descr(descr[0], depth + 1)
+        _check_shape(descr[1])
+    elif type(descr) is list:
+        for field in descr:
+            if type(field) is not tuple or len(field) not in (2, 3):
+                raise ValueError("a numpy field that is none")
+            _check_descr(field[1], depth + 1)
+            _check_shape(field[2] if len(field) == 3 else ())
+    else:
+        raise ValueError("a numpy dtype that is none")
+
+
+def _check_shape(shape: Any) -> None:
+    if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError("a numpy shape that is none")

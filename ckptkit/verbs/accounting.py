@@ -1,0 +1,90 @@
+"""Where every leaf of a source went: the proof that a migration lost nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ckptkit.nodes import BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
+from ckptkit.protocols import Move
+from ckptkit.tree import equal, resolve, walk
+
+_CONTAINERS = (MapNode, SeqNode, Record)
+
+
+class Placed(NamedTuple):
+    """One leaf: its place in the source, its place in the result (None: it is not there)."""
+
+    source: Path
+    target: Path | None
+    nbytes: int  # of a tensor or side file; 0 for a scalar
+    note: str = ""
+
+
+class MoveBook:
+    """Answers where a path of the source lies now; of two moves that cover it the longer one."""
+
+    def __init__(self, moves: Sequence[Move]) -> None:
+        self._moves = {move.source: move for move in moves}
+        self._lengths = sorted({len(source) for source in self._moves}, reverse=True)
+
+    def find(self, path: Path) -> tuple[Path, Move] | None:
+        """The path in the result and the move that tells it, or None."""
+        for length in self._lengths:
+            if length <= len(path):
+                move = self._moves.get(path[:length])
+                if move is not None:
+                    return move.target + _renamed(move, path[length:]), move
+        return None
+
+
+def _renamed(move: Move, rest: Path) -> Path:
+    if move.renamed and rest:
+        return (move.renamed.get(rest[0], rest[0]), *rest[1:])
+    return rest
+
+
+def account_for(root: Node, document: MapNode, moves: Sequence[Move]) -> Iterator[Placed]:
+    """Yield every leaf of ``root`` with the place where ``document`` has the very same value."""
+    book, parents = MoveBook(moves), _Parents(document)
+    for path, node in walk(root):
+        if isinstance(node, _CONTAINERS) and not _is_empty(node):
+            continue
+        nbytes = node.nbytes if isinstance(node, (TensorNode, BlobNode)) else 0
+        found = book.find(path)
+        if found is not None and parents.has(found[0], node):
+            yield Placed(path, found[0], nbytes, found[1].note)
+        else:
+            yield Placed(path, None, nbytes)
+
+
+def _is_empty(node: Node) -> bool:
+    """An empty container says something too: it is a leaf."""
+    if isinstance(node, Record):
+        return not (node.args or node.states or node.items or node.entries or node.kwargs)
+    return len(node) == 0 and node.attrs is None
+
+
+class _Parents:
+    """Looks places up in the result; siblings share the way to their parent."""
+
+    def __init__(self, document: MapNode) -> None:
+        self._document = document
+        self._known: dict[Path, Node] = {}
+
+    def has(self, path: Path, node: Node) -> bool:
+        """Say whether the very same value lies at ``path``."""
+        try:
+            other = self._resolve(path)
+        except KeyError:
+            return False
+        return other is node or equal(other, node)
+
+    def _resolve(self, path: Path) -> Node:
+        try:
+            parent = self._known.get(path[:-1])
+            if parent is None:
+                parent = self._known[path[:-1]] = resolve(self._document, path[:-1])
+            return resolve(parent, path[-1:])
+        except (KeyError, TypeError):
+            return resolve(self._document, path)  # places such as (".args", 3) take two keys

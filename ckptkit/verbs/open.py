@@ -1,0 +1,119 @@
+"""The verb that all others begin with: a path becomes a lazy checkpoint in the words of v2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from types import TracebackType
+
+from ckptkit.containers.probe import choose, make_probe
+from ckptkit.dialects.recognition import Verdict, recognise
+from ckptkit.hooks.manager import containers, dialects
+from ckptkit.nodes import MapNode
+from ckptkit.protocols import Move, Opened, Reading, SourceView
+from ckptkit.schema import compose_moves, run_chain
+from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
+from ckptkit.verbs.sealed import CONTAINER, Sealed, read_sealed
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """An open checkpoint of any kind. Its tensors are read only when asked for; close it.
+
+    ``schema_version`` is what was found on disk (0, 1 or 2); ``document`` is always version 2:
+    section name -> node. ``moves`` say where each part of the source tree went.
+    """
+
+    path: FilePath
+    opened: Opened
+    schema_version: int
+    document: MapNode
+    moves: tuple[Move, ...] = ()
+    steps: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    reading: Reading | None = None
+    sealed: Sealed | None = None
+    notices: tuple[Notice, ...] = ()
+
+    def close(self) -> None:
+        """Give the file descriptors back; the tensors can no longer be read."""
+        self.opened.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_container(path: FilePath, limits: Limits = DEFAULT_LIMITS) -> Opened:
+    """Open ``path`` by its content, whatever its name. Raises: InputError, ContainerError."""
+    probe = make_probe(path)
+    container = choose(probe, containers())
+
+    def open_inner(inner: FilePath) -> Opened:
+        return open_container(inner, limits)
+
+    return container.open(probe, limits, open_inner)
+
+
+def load(
+    path: FilePath | str, *, dialect: str | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Checkpoint:
+    """Open any checkpoint without running its pickle, and say what its keys mean.
+
+    ``dialect`` names whose keys they are where recognition would not, or not that way.
+    Raises: InputError, ContainerError, SchemaError, DialectError.
+    """
+    opened = open_container(FilePath(path), limits)
+    try:
+        if opened.container == CONTAINER:
+            return _from_sealed(opened, limits)
+        return _from_foreign(opened, dialect)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
+    sealed = read_sealed(opened, limits)
+    return Checkpoint(
+        path=opened.path,
+        opened=opened,
+        schema_version=sealed.manifest.schema,
+        document=sealed.document,
+        sealed=sealed,
+        notices=opened.notices,
+    )
+
+
+def _from_foreign(opened: Opened, wanted: str | None) -> Checkpoint:
+    view = SourceView(
+        root=opened.root,
+        container=opened.container,
+        name=opened.path.name,
+        properties=opened.properties,
+    )
+    verdict = recognise(view, dialects(), wanted)
+    reading = verdict.dialect.interpret(view)
+    chain = run_chain(reading.document, reading.version, SCHEMA_VERSION)
+    return Checkpoint(
+        path=opened.path,
+        opened=opened,
+        schema_version=reading.version,
+        document=chain.document,
+        moves=compose_moves(reading.moves, chain.moves),
+        steps=tuple(step.title for step in chain.steps),
+        verdict=verdict,
+        reading=reading,
+        notices=(*opened.notices, *reading.notices),
+    )
+
+

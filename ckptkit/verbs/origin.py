@@ -1,0 +1,54 @@
+"""What a migrated checkpoint says of where it came from."""
+
+from __future__ import annotations
+
+from ckptkit.nodes import MapNode, SeqNode
+from ckptkit.tree import path_text
+from ckptkit.verbs.open import Checkpoint
+
+
+def with_origin(checkpoint: Checkpoint) -> MapNode:
+    """The document with ``provenance.migrated_from`` added: container, dialect, evidence, renames.
+
+    A name that lost a wrapper's prefix is listed under its old one, so nothing is forgotten.
+    Source: docs/format.md, section "provenance".
+    """
+    verdict = checkpoint.verdict
+    origin = MapNode(
+        {
+            "name": checkpoint.path.name,
+            "nbytes": checkpoint.opened.nbytes,
+            "container": checkpoint.opened.container,
+            "schema": checkpoint.schema_version,
+            "dialect": verdict.dialect.name if verdict else None,
+            "evidence": SeqNode(list(verdict.evidence) if verdict else []),
+            "steps": SeqNode(list(checkpoint.steps)),
+            "properties": _plain_properties(checkpoint),
+            "renamed": MapNode(
+                {
+                    path_text(move.target): MapNode(dict(_renamed(move.renamed)))
+                    for move in checkpoint.moves
+                    if move.renamed
+                }
+            ),
+        }
+    )
+    old = checkpoint.document.get("provenance")
+    pairs = old.items() if isinstance(old, MapNode) else []
+    provenance = MapNode([*pairs, ("migrated_from", origin)])
+    if old is not None and not isinstance(old, MapNode):
+        provenance["as_stored"] = old
+    kept = [(name, node) for name, node in checkpoint.document.items() if name != "provenance"]
+    return MapNode([*kept, ("provenance", provenance)])
+
+
+def _renamed(renamed: object) -> dict[str, str]:
+    """New name -> old name, where they differ."""
+    assert hasattr(renamed, "items")
+    return {new: old for old, new in renamed.items() if new != old}
+
+
+def _plain_properties(checkpoint: Checkpoint) -> MapNode:
+    """What the container said of itself, apart from the side files, which travel as files."""
+    pairs = [(k, v) for k, v in checkpoint.opened.properties.items() if k != "side_files"]
+    return MapNode(pairs)

@@ -1,0 +1,80 @@
+"""A v2 folder as a document: its manifest joined with the bytes of its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ckptkit.containers.v2_folder import MANIFEST, tensor_source
+from ckptkit.errors import CorruptFileError, ManifestError, TruncatedFileError
+from ckptkit.nodes import BlobNode, MapNode, Storage, TensorNode
+from ckptkit.protocols import Opened
+from ckptkit.schema import Manifest, TensorRow, parse_manifest
+from ckptkit.tree import unflatten
+from ckptkit.types import DTYPES, Limits, contiguous_strides
+
+CONTAINER = "ckptkit-v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A v2 folder: what its manifest says, and the document with lazy tensors. ``leaves[i]`` is
+    the tensor or blob of row i of the manifest's table."""
+
+    manifest: Manifest
+    document: MapNode
+    leaves: tuple[TensorNode | BlobNode, ...]
+
+
+def read_sealed(opened: Opened, limits: Limits) -> Sealed:
+    """Join manifest and files; reads no tensor bytes.
+
+    Raises: SchemaError; CorruptFileError or TruncatedFileError for files that are missing or
+    have another size than the manifest says.
+    """
+    manifest = parse_manifest(opened.root["manifest"], f"{opened.path}/{MANIFEST}", limits)
+    blobs = opened.root["files"]
+    _check_files(opened, manifest, blobs)
+    files = [blobs[entry.name] for entry in manifest.files]
+    leaves = tuple(_leaf(row, files) for row in manifest.tensors.rows())
+    document = MapNode(
+        (entry.name, unflatten(entry.tokens, leaves, limits, entry.name))
+        for entry in manifest.sections
+    )
+    return Sealed(manifest=manifest, document=document, leaves=leaves)
+
+
+def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:
+    for entry in manifest.files:
+        blob = blobs.get(entry.name)
+        if blob is None:
+            raise CorruptFileError(
+                opened.path, f"has no file {entry.name!a}, which its manifest names",
+                "every file that was sealed", "restore the folder from a copy",
+            )  # fmt: skip
+        if blob.nbytes != entry.nbytes:
+            kind = TruncatedFileError if blob.nbytes < entry.nbytes else CorruptFileError
+            raise kind(
+                f"{opened.path}/{entry.name}", f"has {blob.nbytes} bytes",
+                f"{entry.nbytes} by the manifest", "restore the folder from a copy",
+            )  # fmt: skip
+
+
+def _leaf(row: TensorRow, files: list[BlobNode]) -> TensorNode | BlobNode:
+    if row.flavour == "blob":
+        return files[row.file]
+    dtype = DTYPES.get(row.dtype)
+    if dtype is None:
+        raise ManifestError(row.name, f"unknown dtype {row.dtype!a}")
+    source = None
+    if row.flavour != "meta":
+        source = tensor_source(files[row.file], row.span.start, row.span.stop)
+    return TensorNode(
+        dtype=dtype,
+        shape=row.shape,
+        strides=contiguous_strides(row.shape),
+        offset=0,
+        storage=Storage(row.name, row.span.nbytes, source, row.device),
+        flavour=row.flavour,
+        requires_grad=row.requires_grad,
+        numpy_dtype=row.numpy_dtype,
+    )
