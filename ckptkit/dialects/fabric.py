@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ckptkit.dialects.dcp import META, is_sharded_with_meta, sort_sharded
+from ckptkit.dialects.draft import Draft
 from ckptkit.dialects.sorting import sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
-from ckptkit.protocols import Recognition, SourceView
+from ckptkit.protocols import Reading, Recognition, SourceView
 
 #: torch names the root of its archive so when it is given an open file, as Fabric gives it.
 FILE_OBJECT_ROOT = "archive"
@@ -20,12 +22,22 @@ class Fabric(TrainingDict):
     title = "Lightning Fabric checkpoint"
 
     def recognise(self, view: SourceView) -> Recognition | None:
-        """62 for a ``.ckpt`` written through a file object, with a model and other state."""
+        """93 for a folder with meta.pt, 62 for a ``.ckpt`` written through a file object."""
+        if is_sharded_with_meta(view):
+            return Recognition(93, (f"{META} beside a distributed save",))
         found = sort_keys(view.root)
         if found is None or not found.has("model", "optimizer"):
             return None
-        if view.properties.get("archive_root") != FILE_OBJECT_ROOT:
+        if view.properties.get("root") != FILE_OBJECT_ROOT:
             return None
         if not view.name.endswith(".ckpt") or "pytorch-lightning_version" in found.keys:
             return None
         return Recognition(62, ("a .ckpt of a training dict, written through a file object",))
+
+    def interpret(self, view: SourceView) -> Reading:
+        """Sort shards and metadata, or the one file, as a training dict."""
+        draft = Draft(view)
+        found = sort_sharded(view.root)
+        if found is not None:
+            self.fill(draft, found)
+        return draft.reading()

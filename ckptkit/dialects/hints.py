@@ -19,7 +19,7 @@ def tell_half_precision(draft: Draft, optimizer: Node, where: str) -> None:
         for value in slots.values() if isinstance(slots, MapNode) else ():
             if isinstance(value, TensorNode) and value.dtype.name == "float16":
                 draft.notice(
-                    "warning", "optimizer-fp16",
+                    "warning", "half-optimizer",
                     "the optimizer's moments are float16: they were rounded when this was saved",
                     where,
                 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ckptkit.dialects import filling
+from ckptkit.dialects.dcp import is_sharded_with_meta, sort_sharded
 from ckptkit.dialects.draft import Draft, find
 from ckptkit.dialects.hints import tell_absolute_paths
 from ckptkit.dialects.looks import is_number, is_state_dict
@@ -11,7 +12,7 @@ from ckptkit.dialects.sorting import Found, Sorted, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.dialects.weights import place_names
 from ckptkit.nodes import MapNode, Node, Record
-from ckptkit.protocols import Recognition, SourceView
+from ckptkit.protocols import Reading, Recognition, SourceView
 
 VERSION = "pytorch-lightning_version"
 ATTRIBUTE_DICTS = frozenset(
@@ -42,8 +43,9 @@ class Lightning(TrainingDict):
     title = "PyTorch Lightning .ckpt"
 
     def recognise(self, view: SourceView) -> Recognition | None:
-        """98 for its version key, 90 for its hyper-parameters, 66 for keys called like its own."""
-        found = sort_keys(view.root)
+        """98 for its version key, 90 for its hyper-parameters, 66 for keys called as its own."""
+        sharded = is_sharded_with_meta(view)
+        found = sort_sharded(view.root) if sharded else sort_keys(view.root)
         if found is None:
             return None
         if VERSION in found.keys:
@@ -55,6 +57,14 @@ class Lightning(TrainingDict):
         if isinstance(hparams, Record) and tuple(hparams.name) in ATTRIBUTE_DICTS:
             return Recognition(90, (f"hyper_parameters are a {hparams.name.text}",))
         return Recognition(66, ("state_dict and hyper_parameters together",))
+
+    def interpret(self, view: SourceView) -> Reading:
+        """Place every key, of one file or of a sharded folder with its meta.pt."""
+        draft = Draft(view)
+        found = sort_sharded(view.root)
+        if found is not None:
+            self.fill(draft, found)
+        return draft.reading()
 
     def fill(self, draft: Draft, found: Sorted) -> None:
         """Sort out which weights are raw; then as any training dict."""
@@ -114,7 +124,7 @@ def _place_weights(draft: Draft, found: Sorted) -> None:
 
     With an averaging callback ``state_dict`` is the average and the raw weights lie elsewhere.
     """
-    mine = [one for one in found.sections.pop("model", []) if one.key != RAW]
+    weights = [one for one in found.sections.pop("model", []) if one.key != RAW]
     raw, average = (*found.base, RAW), (*found.base, "state_dict")
     if is_state_dict(find(draft.root, raw)) and is_state_dict(find(draft.root, average)):
         place_names(draft, raw, ("model",), parallel=False)
@@ -127,9 +137,9 @@ def _place_weights(draft: Draft, found: Sorted) -> None:
             f"an averaging callback saved this: the raw weights are those of {RAW}", "state_dict",
         )  # fmt: skip
         return
-    for one in mine:
-        if one.path == average:
-            place_names(draft, average, ("model",), parallel=False)
+    for one in weights:
+        if one.key in ("state_dict", "model") and "model" not in draft.document:
+            place_names(draft, one.path, ("model",), parallel=False)
 
 
 def epochs_done(fit_loop: Node) -> int | None:

@@ -50,12 +50,12 @@ class Sorted(NamedTuple):
         return all(self.sections.get(section) for section in sections)
 
 
-def sort_keys(root: Node) -> Sorted | None:
-    """Take a training dict apart, or None if ``root`` is nothing that has a few named parts."""
-    named = fields(root)
+def sort_keys(root: Node, below: Path = ()) -> Sorted | None:
+    """Take the training dict at ``below`` apart, or None if nothing with named parts is there."""
+    named = fields(find(root, below))
     if named is None or not 0 < len(named[0]) <= MAX_KEYS:
         return None
-    mapping, base = named
+    mapping, base = named[0], below + named[1]
     sections: dict[str, list[Found]] = {}
     homeless: list[Found] = []
     for key, node in mapping.items():
@@ -76,6 +76,14 @@ def sort_keys(root: Node) -> Sorted | None:
         group.sort(key=lambda one: one.rank)  # stable: the order of the file among equals
     keys = frozenset(key for key in mapping if isinstance(key, str))
     return Sorted(base, keys, sections)
+
+
+def join(first: Sorted, second: Sorted) -> Sorted:
+    """Two dicts of one checkpoint as one; paths of other keys start at the second's base."""
+    sections = {name: list(group) for name, group in first.sections.items()}
+    for name, group in second.sections.items():
+        sections.setdefault(name, []).extend(group)
+    return Sorted(second.base, first.keys | second.keys, sections)
 
 
 def _place_key(key: str, path: Path, node: Node) -> list[tuple[str, Found]]:
