@@ -12,7 +12,6 @@ from ckptkit.containers.dcp_metadata import BytesItem, Chunk, DcpMetadata, Place
 from ckptkit.containers.folder_scan import inner_file
 from ckptkit.containers.logical import logical_source
 from ckptkit.containers.safetensors import (
-    contiguous_strides,
     looks_like_safetensors,
     read_header,
     tensors_of,
@@ -23,7 +22,7 @@ from ckptkit.containers.zip_index import LOCAL_MARK
 from ckptkit.errors import CkptkitError, CorruptFileError, TensorBoundsError
 from ckptkit.nodes import BlobNode, ByteSource, MapNode, Node, Storage, TensorNode
 from ckptkit.protocols import Check, StreamScan
-from ckptkit.types import Limits
+from ckptkit.types import Limits, contiguous_strides
 
 MAX_TENSOR_NBYTES = (1 << 63) - 1
 _CACHED_NBYTES = 4096  # items of equal bytes are equal scalars: thousands of learning rates

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
+from ckptkit.containers.polyglot import polyglot_notices
 from ckptkit.containers.safetensors_header import (
     DTYPE_OF_CODE,
     LENGTH_NBYTES,
@@ -18,6 +19,7 @@ from ckptkit.nodes import MapNode, Node, SeqNode, Storage, TensorNode
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import DEFAULT_LIMITS, DTYPES, Limits, Notice, contiguous_strides
 
+DCP_SHARDING_KEY = "DCP_SHARDING_INFO"  # torch/distributed/checkpoint/hf_storage.py
 NO_CHECKSUMS = "the format carries no checksums; its structure is whole"
 
 
@@ -57,14 +59,17 @@ class SafetensorsContainer:
             nbytes=file.nbytes,
             root=root,
             properties={"metadata": MapNode(header.metadata)},
-            notices=name_notices(header, where),
+            notices=(*header_notices(header, where), *polyglot_notices(file, self.name)),
             checks=checks,
             close=file.close,
         )
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:  # noqa: ARG002
-        """No pickle lies in such a file."""
-        return iter(())
+        """No pickle lies in such a file; say if it could be taken for one that has some."""
+        with FileBytes(probe.path) as file:
+            notices = polyglot_notices(file, self.name)
+        if notices:
+            yield StreamScan(probe.path.name, (), notices)
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -127,10 +132,14 @@ def _tensor(entry: HeaderEntry, storage: Storage) -> TensorNode:
     )
 
 
-def name_notices(header: Header, where: str) -> tuple[Notice, ...]:
-    """Warn of names that would do something to a terminal."""
+def header_notices(header: Header, where: str) -> Iterator[Notice]:
+    """Warn of names that would do something to a terminal, and of pieces of tensors."""
     odd = sum(1 for entry in header.entries if not entry.name.isprintable())
-    if not odd:
-        return ()
-    message = f"{odd} tensor names hold control or invisible characters; they are shown escaped"
-    return (Notice("warning", "odd-names", message, where),)
+    if odd:
+        message = f"{odd} tensor names hold control or invisible characters; they are shown escaped"
+        yield Notice("warning", "odd-names", message, where)
+    if DCP_SHARDING_KEY in header.metadata:
+        message = (
+            "written by torch.distributed.checkpoint: its tensors may be pieces of larger ones"
+        )
+        yield Notice("warning", "dcp-pieces", message, where)

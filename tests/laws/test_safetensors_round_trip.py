@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ckptkit.containers.logical import logical_source
 from ckptkit.containers.safetensors import SafetensorsContainer
@@ -21,7 +22,8 @@ from ckptkit.types import DEFAULT_LIMITS, DTYPES, TensorSpec
 
 safetensors = pytest.importorskip("safetensors")
 torch = pytest.importorskip("torch")
-from safetensors.torch import load as official_load, save as official_save  # noqa: E402
+from safetensors.torch import load as official_load  # noqa: E402
+from safetensors.torch import save as official_save
 
 OFFICIAL = [
     "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64",
