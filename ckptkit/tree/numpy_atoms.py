@@ -43,7 +43,15 @@ def _descr(numpy: Any, dtype: Any) -> Any:
     descr = numpy.lib.format.dtype_to_descr(dtype)
     if numpy.lib.format.descr_to_dtype(descr) != dtype:
         raise ValueError(f"the numpy dtype {dtype} has no description")
-    return descr
+    return _freeze(descr)
+
+
+def _freeze(descr: Any) -> Any:
+    """Write numpy's own description without lists, which a frozen atom cannot hold."""
+    if type(descr) is list:
+        rows = ((field[0], _freeze(field[1]), *field[2:]) for field in descr)
+        return ("fields", *rows)
+    return ("array", _freeze(descr[0]), descr[1]) if type(descr) is tuple else descr
 
 
 def parse_numpy_dtype(descr: Any) -> Any:
@@ -54,8 +62,7 @@ def parse_numpy_dtype(descr: Any) -> Any:
         raise MissingExtraError(
             "numpy", "a numpy value, but numpy is not installed", advice="pip install numpy"
         ) from exc
-    _check_descr(descr, 0)
-    return numpy.lib.format.descr_to_dtype(descr)
+    return numpy.lib.format.descr_to_dtype(_thaw(descr))
 
 
 def parse_numpy_scalar(descr: Any, content: bytes) -> Any:
@@ -67,26 +74,31 @@ def parse_numpy_scalar(descr: Any, content: bytes) -> Any:
     return numpy.ndarray((), dtype, buffer=bytearray(content or b"\0"))[()]
 
 
-def _check_descr(descr: Any, depth: int) -> None:
-    """Accept only what ``dtype_to_descr`` makes; numpy's own parser takes far more."""
+def _thaw(descr: Any, depth: int = 0) -> Any:
+    """Undo ``_freeze``; accepts only what it makes, for numpy's own parser takes far more."""
     if depth > _MAX_FIELDS_DEPTH:
         raise ValueError("a numpy dtype nested too deeply")
-    if type(descr) is str:
-        if not _SIMPLE.fullmatch(descr):
-            raise ValueError("a numpy dtype that is none")
-    elif type(descr) is tuple and len(descr) == 2:  # a subarray
-        _check_descr(descr[0], depth + 1)
-        _check_shape(descr[1])
-    elif type(descr) is list:
-        for field in descr:
-            if type(field) is not tuple or len(field) not in (2, 3):
-                raise ValueError("a numpy field that is none")
-            _check_descr(field[1], depth + 1)
-            _check_shape(field[2] if len(field) == 3 else ())
-    else:
+    if type(descr) is str and _SIMPLE.fullmatch(descr):
+        return descr
+    if type(descr) is not tuple or not descr:
         raise ValueError("a numpy dtype that is none")
+    if descr[0] == "array" and len(descr) == 3:
+        return _thaw(descr[1], depth + 1), _check_shape(descr[2])
+    if descr[0] != "fields":
+        raise ValueError("a numpy dtype that is none")
+    return [_thaw_field(field, depth) for field in descr[1:]]
 
 
-def _check_shape(shape: Any) -> None:
+def _thaw_field(field: Any, depth: int) -> Any:
+    if type(field) is not tuple or len(field) not in (2, 3):
+        raise ValueError("a numpy field that is none")
+    names = field[0] if type(field[0]) is tuple else (field[0],)
+    if len(names) > 2 or any(type(name) is not str for name in names):
+        raise ValueError("a numpy field without a name")
+    return (field[0], _thaw(field[1], depth + 1), *(_check_shape(shape) for shape in field[2:]))
+
+
+def _check_shape(shape: Any) -> Any:
     if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
         raise ValueError("a numpy shape that is none")
+    return shape
