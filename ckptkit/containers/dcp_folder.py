@@ -103,8 +103,10 @@ def _state(metadata: DcpMetadata, items: DcpItems, where: str) -> MapNode:
         items.window(place, name)  # every byte that is promised must be there
     leaves: dict[str, Node] = {}
     for item in metadata.items:
-        is_plain = isinstance(item, BytesItem)
-        leaves[item.name] = items.read_object(item) if is_plain else items.tensor(item)
+        if isinstance(item, BytesItem):
+            leaves[item.name] = items.read_object(item)
+        else:
+            leaves[item.name] = items.tensor(item)
     return nest(leaves, metadata.paths or {}, where)
 
 

@@ -17,7 +17,8 @@ from ckptkit.containers.safetensors import (
     tensors_of,
 )
 from ckptkit.containers.safetensors_header import shown
-from ckptkit.containers.torch_zip import PICKLE_NAME, ZipArchive, read_record
+from ckptkit.containers.torch_zip import read_record
+from ckptkit.containers.zip_archive import PICKLE_NAME, ZipArchive
 from ckptkit.containers.zip_index import LOCAL_MARK
 from ckptkit.errors import CkptkitError, CorruptFileError, TensorBoundsError
 from ckptkit.nodes import BlobNode, ByteSource, MapNode, Node, Storage, TensorNode

@@ -11,8 +11,8 @@ from ckptkit.containers.dcp_metadata import DcpMetadata, interpret_metadata
 from ckptkit.containers.folder_scan import inner_file, scan_folder
 from ckptkit.containers.inner_scan import scan_file
 from ckptkit.containers.pickle_vm import read_pickle
-from ckptkit.containers.torch_zip import PICKLE_NAME, ZipArchive
 from ckptkit.containers.trace import Tracer
+from ckptkit.containers.zip_archive import PICKLE_NAME, ZipArchive
 from ckptkit.containers.zip_index import LOCAL_MARK
 from ckptkit.errors import CkptkitError, ContainerError, LimitExceededError
 from ckptkit.protocols import StreamScan

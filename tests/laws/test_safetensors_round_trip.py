@@ -23,7 +23,7 @@ from ckptkit.types import DEFAULT_LIMITS, DTYPES, TensorSpec
 safetensors = pytest.importorskip("safetensors")
 torch = pytest.importorskip("torch")
 from safetensors.torch import load as official_load  # noqa: E402
-from safetensors.torch import save as official_save
+from safetensors.torch import save as official_save  # noqa: E402
 
 OFFICIAL = [
     "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64",
