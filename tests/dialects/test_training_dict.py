@@ -119,7 +119,7 @@ def test_only_an_average_is_said_to_be_only_an_average():
     )
     assert list(reading.document["ema"]["weights"]) == ["0.weight", "0.bias"]
     assert "model" not in reading.document
-    assert {"ema-only", "optimizer-fp16"} <= codes(reading)
+    assert {"ema-only", "half-optimizer"} <= codes(reading)
     assert reading.document["extra"]["ema"] is net
 
 
