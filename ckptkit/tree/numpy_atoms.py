@@ -35,7 +35,7 @@ def describe_numpy(value: Any) -> tuple[str, tuple[Any, ...]] | None:
     if isinstance(value, numpy.generic):
         if value.dtype.hasobject:
             raise ValueError("a numpy scalar that holds Python objects")
-        return "numpy.scalar", (_descr(numpy, value.dtype), value.tobytes())
+        return "numpy.scalar", (_descr(numpy, value.dtype), value.tobytes()[: value.dtype.itemsize])
     return None
 
 
