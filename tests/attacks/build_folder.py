@@ -33,7 +33,7 @@ def size(*dims: int) -> b.Raw:
     return b.call(b.name("torch", "Size"), tuple(dims))
 
 
-def dcp_metadata(  # noqa: PLR0913
+def dcp_metadata(
     *,
     file: Any = "__0_0.distcp",
     start: Any = 0,

@@ -35,7 +35,7 @@ def legacy_pickle() -> bytes:
     return state_dict(weight=tensor(legacy_storage()))
 
 
-def legacy(  # noqa: PLR0913
+def legacy(
     pickle: bytes | None = None,
     *,
     magic: bytes = MAGIC,

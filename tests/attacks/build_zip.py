@@ -57,7 +57,7 @@ def _pick(lie: Any, truth: Any) -> Any:
     return truth if lie is None else lie
 
 
-def write_zip(entries: Sequence[Entry], end: End = End()) -> bytes:  # noqa: B008 (immutable)
+def write_zip(entries: Sequence[Entry], end: End = End()) -> bytes:
     """Write an archive."""
     out = bytearray(end.prefix)
     central = bytearray()

@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 
 from tests.attacks import build_pickle as b
 from tests.attacks.build_folder import dcp
-from tests.attacks.build_legacy import legacy, legacy_storage, tar_members, tar_storages, tar_tensors, write_tar
+from tests.attacks.build_legacy import (
+    legacy,
+    legacy_storage,
+    tar_members,
+    tar_storages,
+    tar_tensors,
+    write_tar,
+)
 from tests.attacks.build_safetensors import entry, frame, safetensors
 from tests.attacks.build_zip import FOUR_FLOATS, End, Entry, members, torch_zip, write_zip
 from tests.attacks.case import Built, Case, folder_of, seen
@@ -194,10 +201,7 @@ def safetensor_files() -> Iterator[Case]:
 
         return build
 
-    for dtype in (
-        "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 complex64 "
-        "float8_e4m3fn float8_e5m2 float8_e8m0fnu float8_e4m3fnuz float8_e5m2fnuz"
-    ).split():
+    for dtype in ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"]:
         yield honest(f"safetensors-{dtype}", written(lambda d=dtype: {"a": pattern(d, 2, 3), "b": pattern(d)}))
     yield honest("safetensors-metadata", written(state_of_copies, {"format": "pt", "epoch": "3", "é": "\n"}))
     yield honest("safetensors-empty", written(dict))

@@ -60,7 +60,7 @@ def of_array(array: np.ndarray[Any, Any]) -> Iterator[Seen]:
         return
     swapped = array.astype(array.dtype.newbyteorder("<")) if array.dtype.kind in "fiucMm" else array
     data = np.ascontiguousarray(swapped).tobytes()
-    if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 or array.dtype.name in ("complex64", "complex128"):
+    if (array.dtype.kind in "fiub" and array.dtype.itemsize <= 8) or array.dtype.name in ("complex64", "complex128"):
         yield seen(array.dtype.name, array.shape, data)
     else:
         yield seen("uint8", (*array.shape, array.dtype.itemsize), data)
