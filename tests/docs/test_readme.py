@@ -1,0 +1,54 @@
+"""The README is code: its blocks run in order, in one folder, as a reader would type them."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks():
+    return BLOCK.findall((ROOT / "README.md").read_text())
+
+
+def test_every_block_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "readme"}
+    printed = ""
+    for language, text in blocks():
+        if language == "python":
+            exec(compile(text, "README.md", "exec"), names)
+            continue
+        for line in text.splitlines():
+            if line.startswith("$ ckptkit"):
+                command = [sys.executable, "-m", *shlex.split(line[2:])]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                printed += done.stdout
+    assert "epoch" in printed
+    assert (tmp_path / "checkpoint_epoch_7" / "manifest.msgpack").is_file()
+
+
+def test_there_is_something_to_run():
+    languages = [language for language, _ in blocks()]
+    assert languages.count("python") >= 2
+    assert languages.count("console") >= 1
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("command", ["demo", "test", "lint", "bench", "fuzz"])
+def test_the_make_commands_exist(command):
+    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
