@@ -47,7 +47,7 @@ def _describe_path(value: Any) -> Described:
 
 
 def _describe_date(value: Any) -> Described:
-    return "datetime.date", (value.year, value.month, value.day)
+    return "date", (value.year, value.month, value.day)
 
 
 def _describe_clock(value: Any) -> tuple[Any, ...]:
@@ -56,12 +56,12 @@ def _describe_clock(value: Any) -> tuple[Any, ...]:
 
 def _describe_datetime(value: Any) -> Described:
     day = (value.year, value.month, value.day)
-    return "datetime.datetime", (*day, *_describe_clock(value))
+    return "datetime", (*day, *_describe_clock(value))
 
 
 def _describe_timezone(value: Any) -> Described:
     offset, name = (*value.__getinitargs__(), None)[:2]
-    return "datetime.timezone", (offset, name)
+    return "timezone", (offset, name)
 
 
 def _describe_torch_word(value: Any) -> Described:
@@ -72,25 +72,29 @@ _DESCRIBERS: dict[str, Callable[[Any], Described | None]] = {
     "builtins.bytearray": _describe_bytearray,
     "builtins.slice": _describe_span,
     "builtins.range": _describe_span,
-    "builtins.ellipsis": lambda _: ("Ellipsis", ()),
+    "builtins.ellipsis": lambda _: ("ellipsis", ()),
+    "builtins.NotImplementedType": lambda _: ("notimplemented", ()),
     "datetime.date": _describe_date,
     "datetime.datetime": _describe_datetime,
-    "datetime.time": lambda value: ("datetime.time", _describe_clock(value)),
+    "datetime.time": lambda value: ("time", _describe_clock(value)),
     "datetime.timedelta": lambda value: (
-        "datetime.timedelta",
+        "timedelta",
         (value.days, value.seconds, value.microseconds),
     ),
     "datetime.timezone": _describe_timezone,
     "zoneinfo.ZoneInfo": lambda value: (
         ("zoneinfo.ZoneInfo", (value.key,)) if value.key is not None else None
     ),
-    "decimal.Decimal": lambda value: ("decimal.Decimal", (str(value),)),
+    "decimal.Decimal": lambda value: ("decimal", (str(value),)),
     "fractions.Fraction": lambda value: (
-        "fractions.Fraction",
+        "fraction",
         (value.numerator, value.denominator),
     ),
-    "uuid.UUID": lambda value: ("uuid.UUID", (value.bytes,)),
-    "torch.device": lambda value: ("torch.device", (value.type, value.index)),
+    "uuid.UUID": lambda value: ("uuid", (value.int,)),
+    "torch.device": lambda value: (
+        "torch.device",
+        (value.type,) if value.index is None else (value.type, value.index),
+    ),
     **{f"pathlib.{name}": _describe_path for name in _PATHS},
     **dict.fromkeys(_TORCH_KINDS, _describe_torch_word),
 }
@@ -126,7 +130,11 @@ def _rebuild_path(name: str) -> Callable[..., Any]:
     def make(text: str) -> Any:
         if type(text) is not str:
             raise TypeError("a path that is no string")
-        return getattr(import_module("pathlib"), name)(text)
+        pathlib = import_module("pathlib")
+        concrete = getattr(pathlib, name)
+        if issubclass(concrete, pathlib.Path) and type(pathlib.Path()) is not concrete:
+            concrete = getattr(pathlib, f"Pure{name}")  # of the other system: only its text is ours
+        return concrete(text)
 
     return make
 
@@ -152,8 +160,8 @@ def _rebuild_decimal(text: str) -> Any:
     return import_module("decimal").Decimal(text)
 
 
-def _rebuild_uuid(content: bytes) -> Any:
-    return import_module("uuid").UUID(bytes=content)
+def _rebuild_uuid(number: int) -> Any:
+    return import_module("uuid").UUID(int=number)
 
 
 def _torch() -> Any:
@@ -178,7 +186,7 @@ def _rebuild_torch_word(kind: str) -> Callable[..., Any]:
     return make
 
 
-def _rebuild_device(name: str, index: int | None) -> Any:
+def _rebuild_device(name: str, index: int | None = None) -> Any:
     if type(name) is not str or (index is not None and type(index) is not int):
         raise TypeError("a device that is none")
     torch = _torch()
@@ -189,16 +197,17 @@ _REBUILDERS: dict[str, Callable[..., Any]] = {
     "bytearray": _rebuild_bytearray,
     "slice": slice,
     "range": range,
-    "Ellipsis": lambda: ...,
-    "datetime.date": _from("datetime", "date"),
-    "datetime.datetime": _rebuild_datetime,
-    "datetime.time": _rebuild_time,
-    "datetime.timedelta": _from("datetime", "timedelta"),
-    "datetime.timezone": _rebuild_timezone,
+    "ellipsis": lambda: ...,
+    "notimplemented": lambda: NotImplemented,
+    "date": _from("datetime", "date"),
+    "datetime": _rebuild_datetime,
+    "time": _rebuild_time,
+    "timedelta": _from("datetime", "timedelta"),
+    "timezone": _rebuild_timezone,
     "zoneinfo.ZoneInfo": _from("zoneinfo", "ZoneInfo"),
-    "decimal.Decimal": _rebuild_decimal,
-    "fractions.Fraction": _from("fractions", "Fraction"),
-    "uuid.UUID": _rebuild_uuid,
+    "decimal": _rebuild_decimal,
+    "fraction": _from("fractions", "Fraction"),
+    "uuid": _rebuild_uuid,
     "torch.device": _rebuild_device,
     "numpy.dtype": parse_numpy_dtype,
     "numpy.scalar": parse_numpy_scalar,

@@ -14,7 +14,8 @@ from ckptkit.errors import MissingExtraError
 
 # Byte order, kind, item size and the unit of a datetime: what dtype.str can be, and no more.
 _SIMPLE = re.compile(r"[<>|=]?[?biufcmMSUVO]\d{0,9}(\[\d{0,9}[A-Za-z]{1,3}\])?")
-_MAX_FIELDS_DEPTH = 32
+_MAX_CHARS = 65_536  # of the text of a structured dtype
+_FIELDS = ("names", "formats", "offsets", "itemsize")
 
 
 def loaded_numpy() -> Any:
@@ -31,74 +32,92 @@ def describe_numpy(value: Any) -> tuple[str, tuple[Any, ...]] | None:
     if numpy is None:
         return None
     if isinstance(value, numpy.dtype):
-        return "numpy.dtype", (_descr(numpy, value),)
+        return "numpy.dtype", (numpy_dtype_text(value),)
     if isinstance(value, numpy.generic):
         if value.dtype.hasobject:
             raise ValueError("a numpy scalar that holds Python objects")
-        return "numpy.scalar", (_descr(numpy, value.dtype), value.tobytes()[: value.dtype.itemsize])
+        content = value.tobytes()[: value.dtype.itemsize]
+        return "numpy.scalar", (numpy_dtype_text(value.dtype), content)
     return None
 
 
-def _descr(numpy: Any, dtype: Any) -> Any:
-    descr = numpy.lib.format.dtype_to_descr(dtype)
-    if numpy.lib.format.descr_to_dtype(descr) != dtype:
-        raise ValueError(f"the numpy dtype {dtype} has no description")
-    return _freeze(descr)
+def numpy_dtype_text(dtype: Any) -> str:
+    """Return the text of a dtype: its code, or the literal that ``numpy.dtype`` takes.
+
+    Raises: ValueError for a dtype whose text would not give it back (titles, metadata).
+    """
+    text = dtype.str if dtype.fields is None and not dtype.shape else _literal(dtype)
+    if parse_numpy_dtype(text) != dtype:
+        raise ValueError(f"the numpy dtype {dtype}, which no text describes")
+    return text
 
 
-def _freeze(descr: Any) -> Any:
-    """Write numpy's own description without lists, which a frozen atom cannot hold."""
-    if type(descr) is list:
-        rows = ((field[0], _freeze(field[1]), *field[2:]) for field in descr)
-        return ("fields", *rows)
-    return ("array", _freeze(descr[0]), descr[1]) if type(descr) is tuple else descr
+def _literal(dtype: Any) -> str:
+    if dtype.shape:
+        shape = "".join(f"{size}, " for size in dtype.shape)
+        return f"({_literal(dtype.base)}, ({shape}))"
+    if dtype.fields is None:
+        return repr(dtype.str)
+    fields = [dtype.fields[name] for name in dtype.names]
+    return (
+        f"{{'names': {list(dtype.names)!r}, "
+        f"'formats': [{', '.join(_literal(field[0]) for field in fields)}], "
+        f"'offsets': {[field[1] for field in fields]!r}, 'itemsize': {dtype.itemsize}}}"
+    )
 
 
-def parse_numpy_dtype(descr: Any) -> Any:
-    """Return the numpy dtype of a description. Raises: ValueError, TypeError."""
+def parse_numpy_dtype(text: Any) -> Any:
+    """Return the numpy dtype of a text. Raises: ValueError, TypeError, MissingExtraError."""
     try:
         numpy = import_module("numpy")
     except ImportError as exc:
         raise MissingExtraError(
             "numpy", "a numpy value, but numpy is not installed", advice="pip install numpy"
         ) from exc
-    return numpy.lib.format.descr_to_dtype(_thaw(descr))
+    if type(text) is not str or len(text) > _MAX_CHARS:
+        raise ValueError("a numpy dtype that is no text, or too long a text")
+    if _SIMPLE.fullmatch(text):
+        return numpy.dtype(text)
+    from ast import literal_eval
+
+    try:
+        literal = literal_eval(text)
+    except (SyntaxError, MemoryError, RecursionError) as exc:
+        raise ValueError("a numpy dtype that is none") from exc
+    _check(literal)
+    return numpy.dtype(literal)
 
 
-def parse_numpy_scalar(descr: Any, content: bytes) -> Any:
+def parse_numpy_scalar(text: Any, content: bytes) -> Any:
     """Return the numpy scalar with these bytes. Raises: ValueError, TypeError."""
-    dtype = parse_numpy_dtype(descr)
+    dtype = parse_numpy_dtype(text)
     if dtype.hasobject or type(content) is not bytes or len(content) != dtype.itemsize:
         raise ValueError(f"{len(content)} bytes for a numpy scalar of {dtype.itemsize}")
     numpy = import_module("numpy")
     return numpy.ndarray((), dtype, buffer=bytearray(content or b"\0"))[()]
 
 
-def _thaw(descr: Any, depth: int = 0) -> Any:
-    """Undo ``_freeze``; accepts only what it makes, for numpy's own parser takes far more."""
-    if depth > _MAX_FIELDS_DEPTH:
-        raise ValueError("a numpy dtype nested too deeply")
-    if type(descr) is str and _SIMPLE.fullmatch(descr):
-        return descr
-    if type(descr) is not tuple or not descr:
+def _check(literal: Any) -> None:
+    """Accept only what ``numpy_dtype_text`` makes; numpy's own parser takes far more."""
+    if type(literal) is str:
+        if not _SIMPLE.fullmatch(literal):
+            raise ValueError("a numpy dtype that is none")
+    elif type(literal) is tuple and len(literal) == 2 and type(literal[1]) is tuple:
+        _check_sizes(literal[1])
+        _check(literal[0])
+    elif type(literal) is dict and tuple(literal) == _FIELDS:
+        names, formats, offsets, nbytes = literal.values()
+        if any(type(column) is not list for column in (names, formats, offsets)):
+            raise ValueError("numpy fields that are none")
+        if any(type(name) is not str for name in names):
+            raise ValueError("a numpy field without a name")
+        _check_sizes((*offsets, nbytes))
+        for field in formats:
+            _check(field)
+    else:
         raise ValueError("a numpy dtype that is none")
-    if descr[0] == "array" and len(descr) == 3:
-        return _thaw(descr[1], depth + 1), _check_shape(descr[2])
-    if descr[0] != "fields":
-        raise ValueError("a numpy dtype that is none")
-    return [_thaw_field(field, depth) for field in descr[1:]]
 
 
-def _thaw_field(field: Any, depth: int) -> Any:
-    if type(field) is not tuple or len(field) not in (2, 3):
-        raise ValueError("a numpy field that is none")
-    names = field[0] if type(field[0]) is tuple else (field[0],)
-    if len(names) > 2 or any(type(name) is not str for name in names):
-        raise ValueError("a numpy field without a name")
-    return (field[0], _thaw(field[1], depth + 1), *(_check_shape(shape) for shape in field[2:]))
-
-
-def _check_shape(shape: Any) -> Any:
-    if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError("a numpy shape that is none")
-    return shape
+def _check_sizes(sizes: tuple[Any, ...]) -> None:
+    if any(type(size) is not int or size < 0 for size in sizes):
+        raise ValueError("a numpy size that is none")
