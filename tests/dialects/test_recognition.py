@@ -50,7 +50,7 @@ def test_the_user_breaks_a_tie_by_name():
 
 
 def test_a_name_that_nobody_has_lists_the_names():
-    with pytest.raises(UnknownDialectError, match="bare.*lightning.*unknown"):
+    with pytest.raises(UnknownDialectError, match=r"bare.*lightning.*unknown"):
         recognise(view_of({}), list(ckptkit_dialects()), "no-such")
 
 
