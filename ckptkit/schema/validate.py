@@ -136,11 +136,8 @@ def check_table(table: TensorTable, files: Sequence[FileEntry], where: str) -> N
     unknown = set(table.dtypes) - DTYPES.keys()
     if unknown:
         _refuse(where, f"unknown dtype {min(unknown)!a:.60}")
-    if (
-        len(set(table.names)) != rows
-        and len(set(zip(table.files, table.names, strict=True))) != rows
-    ):
-        _refuse(where, "one name twice in one file")
+    if len(set(table.names)) != rows:
+        _check_names(table, where)
     _check_homes(table, files, where)
     ordered = _is_in_order(table)
     _check_ends(table, files, ordered, where)
@@ -153,6 +150,13 @@ def _is_in_order(table: TensorTable) -> bool:
     """Say whether every row starts where, or after, the one before it ends: the usual case."""
     starts = zip(table.files[1:], table.starts[1:], strict=True)
     return all(map(operator.le, zip(table.files, table.stops, strict=True), starts))
+
+
+def _check_names(table: TensorTable, where: str) -> None:
+    """Names differ within a file; what lies in no file needs no name."""
+    names = [pair for pair in zip(table.files, table.names, strict=True) if pair[0] != NO_FILE]
+    if len(set(names)) != len(names):
+        _refuse(where, "one name twice in one file")
 
 
 def _check_homes(table: TensorTable, files: Sequence[FileEntry], where: str) -> None:
