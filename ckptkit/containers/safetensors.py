@@ -64,12 +64,12 @@ class SafetensorsContainer:
             close=file.close,
         )
 
-    def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:  # noqa: ARG002
-        """No pickle lies in such a file; say if it could be taken for one that has some."""
+    def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
+        """No pickle lies in such a file, unless it is another kind of file as well."""
+        from ckptkit.containers.zip_scan import scan_other_readings
+
         with FileBytes(probe.path) as file:
-            notices = polyglot_notices(file, self.name)
-        if notices:
-            yield StreamScan(probe.path.name, (), notices)
+            yield from scan_other_readings(file, self.name, limits)
 
 
 def looks_like_safetensors(head: bytes) -> bool:
