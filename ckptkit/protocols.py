@@ -34,6 +34,7 @@ class GlobalUse(NamedTuple):
 
     ``how``: "named" (only pushed or passed), "called" (REDUCE, NEWOBJ, INST, OBJ, EXT),
     "built" (BUILD, APPEND, SETITEM on what it made). ``offset`` is where it is named first.
+    ``harmless``: every use was looked at, and its arguments make it so (``danger.excuses``).
     """
 
     stream: str
@@ -42,6 +43,7 @@ class GlobalUse(NamedTuple):
     how: str
     times: int
     offset: int
+    harmless: bool = False
 
 
 class StreamScan(NamedTuple):

@@ -81,8 +81,16 @@ def _make(vm: Machine, pos: int, callee: Node, args: list[Node], how: str) -> No
             if value is not NotImplemented:
                 return value
         return Record(callee, how, tuple(args))
-    vm.tracer.notice("info", "computed-callable", "something that is no plain name is called")
+    _note_computed(vm, callee)
     return Record(COMPUTED, how, (callee, SeqNode(args, "tuple")))
+
+
+def _note_computed(vm: Machine, callee: Node) -> None:
+    """A class that a function made is common; a method that getattr reached is an attack."""
+    if isinstance(callee, Record) and callee.name.qualname == "getattr":
+        vm.tracer.notice("danger", "calls-attribute", "an attribute is looked up and then called")
+        return
+    vm.tracer.notice("info", "computed-callable", "something that is no plain name is called")
 
 
 def _args_of(vm: Machine, pos: int, args: Node) -> list[Node]:

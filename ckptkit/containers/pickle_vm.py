@@ -16,9 +16,10 @@ from ckptkit.containers.pickle_ops_collections import COLLECTION_OPS
 from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
 from ckptkit.containers.pickle_ops_scalars import SCALAR_OPS
 from ckptkit.containers.pickle_ops_stack import STACK_OPS
+from ckptkit.containers.pickle_sweep import sweep
 from ckptkit.containers.trace import Tracer
-from ckptkit.errors import LimitExceededError
-from ckptkit.nodes import Node
+from ckptkit.errors import ContainerError, LimitExceededError
+from ckptkit.nodes import GlobalName, Node
 from ckptkit.types import Limits
 
 
@@ -68,10 +69,20 @@ def read_pickle(
     try:
         _run(vm, start)
         return PickleResult(vm.stack[-1], vm.stop)
+    except ContainerError:
+        sweep(vm.data, start, tracer)
+        raise
     finally:
-        tracer.close(vm)
+        if tracer.watching:
+            tracer.close(_everything(vm))
         if collecting:
             gc.enable()
+
+
+def _everything(vm: Machine) -> list[Node]:
+    """All that the stream made and may still reach; a name in the memo alone is no use of it."""
+    kept = [node for node in (*vm.memo, *vm.far.values()) if type(node) is not GlobalName]
+    return [*vm.stack, *(node for part in vm.meta for node in part), *kept, *vm.dropped]
 
 
 def _run(vm: Machine, pos: int) -> None:

@@ -13,7 +13,7 @@ from ckptkit.nodes import Node
 from ckptkit.protocols import StreamScan
 from ckptkit.types import Limits
 
-_FIRST_WINDOW_NBYTES = 1 << 20
+_FIRST_WINDOW_NBYTES = 16 << 20  # the pickle of 100,000 tensors fits
 _GROWTH = 8
 
 Resolver = Callable[[Node], Node]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from ckptkit.danger import BY_ARGUMENTS, excuses
 from ckptkit.errors import ContainerError
-from ckptkit.nodes import GlobalName, Node
+from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 from ckptkit.protocols import GlobalUse, StreamScan
 from ckptkit.types import Notice
 
@@ -49,6 +51,8 @@ class Tracer:
             use = NameUse(GlobalName(module, qualname), offset)
             self.uses[(module, qualname)] = use
             self.by_id[id(use.name)] = use
+            if (module, qualname) in BY_ARGUMENTS:
+                use.watched = self.watching = True
         use.named += 1
         return use
 
@@ -65,9 +69,21 @@ class Tracer:
 
     def judge(self, use: NameUse, args: list[Node]) -> None:
         """Look at the arguments of a name that is harmless or not by what it is called with."""
+        if excuses(use.name.module, use.name.qualname, args):
+            use.excused += 1
+        elif use.name.qualname == "type":
+            self.notice("danger", "makes-a-class", "builtins.type makes a new class")
 
-    def close(self, machine: Any) -> None:
-        """The stream ended or broke: look once for what only its whole shows."""
+    def close(self, roots: list[Node]) -> None:
+        """The stream ended or broke; ``roots`` is all that it made.
+
+        A watched name that is kept as data may be called later, so no call excuses it.
+        """
+        if self.watching:
+            for name in find_names(roots):
+                use = self.by_id.get(id(name))
+                if use is not None and use.watched:
+                    use.excused = -1
 
     def scan(self, error: ContainerError | None = None) -> StreamScan:
         """Everything seen so far."""
@@ -75,8 +91,37 @@ class Tracer:
         for (module, qualname), use in self.uses.items():
             rows = (("built", use.built), ("called", use.calls), ("named", use.named - use.calls))
             shown = [(how, times) for how, times in rows if times > 0] or [("named", use.named)]
+            harmless = use.watched and use.calls > 0 and use.excused == use.calls
             found.extend(
-                GlobalUse(self.stream, module, qualname, how, times, use.offset)
+                GlobalUse(self.stream, module, qualname, how, times, use.offset, harmless)
                 for how, times in shown
             )
         return StreamScan(self.stream, tuple(found), tuple(self.notices), error)
+
+
+def find_names(roots: list[Node]) -> Iterator[GlobalName]:
+    """Every name that lies in the nodes as data, below ``roots``."""
+    seen: set[int] = set()
+    todo = list(roots)
+    while todo:
+        node = todo.pop()
+        if type(node) is GlobalName:
+            yield node
+        elif id(node) not in seen and isinstance(
+            node, (SeqNode, MapNode, Record, Atom, TensorNode)
+        ):
+            seen.add(id(node))
+            todo.extend(_parts(node))
+
+
+def _parts(node: Node) -> list[Node]:
+    if isinstance(node, SeqNode):
+        return [*node.items, node.attrs]
+    if isinstance(node, MapNode):
+        return [*node, *node.values(), node.attrs, node.factory]
+    if isinstance(node, Atom):
+        return list(node.args)
+    if isinstance(node, TensorNode):
+        return [node.extra]
+    lists = (*(node.states or ()), *(node.items or ()))
+    return [*node.args, node.kwargs, node.entries, *lists]
