@@ -76,10 +76,10 @@ def _bin_float(vm: Machine, pos: int) -> int:
 
 def _int(vm: Machine, pos: int) -> int:
     line, after = read_line(vm, pos, "an INT")
-    value: Node = parse_int(vm, line, pos)
-    if len(line) == 2 and line in (b"00", b"01"):
-        value = line == b"01"  # protocol 0 and 1 write booleans as these two
-    vm.stack.append(value)
+    if line in (b"00", b"01"):  # how protocols 0 and 1 write booleans
+        vm.stack.append(line == b"01")
+    else:
+        vm.stack.append(parse_int(vm, line, pos))
     return after
 
 
