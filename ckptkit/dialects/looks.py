@@ -102,11 +102,6 @@ def is_module(node: Node) -> bool:
     )
 
 
-def is_script_module(node: Node) -> bool:
-    """Say whether ``node`` is a module of a TorchScript archive."""
-    return isinstance(node, Record) and node.name.module.split(".")[0] == "__torch__"
-
-
 def is_optimizer(node: Node) -> bool:
     """Say whether ``node`` is the state of a torch optimizer."""
     return isinstance(node, MapNode) and "param_groups" in node and "state" in node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ckptkit.dialects.looks import is_module, is_script_module, is_tensor
+from ckptkit.dialects.looks import is_module, is_tensor
 from ckptkit.nodes import MapNode, Node, Path, Record, SeqNode
 
 #: No honest model comes near either; a hostile one must not make names of quadratic length.
@@ -61,13 +61,11 @@ def _own_parts(
         return [], []
     here = (*path, ".state")
     if is_module(record):
-        return _eager_parts(record.state, prefix, here, hidden)
-    if is_script_module(record):
-        return _script_parts(record.state, prefix, here)
+        return _drawers(record.state, prefix, here, hidden)
     return [], []
 
 
-def _eager_parts(
+def _drawers(
     state: MapNode, prefix: str, here: Path, hidden: list[str]
 ) -> tuple[list[ModuleTensor], _Inner]:
     skipped = state.get("_non_persistent_buffers_set")
@@ -90,17 +88,4 @@ def _eager_parts(
         for name, sub in (modules.items() if isinstance(modules, MapNode) else ())
         if isinstance(name, str) and isinstance(sub, Record)
     ]
-    return found, inner
-
-
-def _script_parts(state: MapNode, prefix: str, here: Path) -> tuple[list[ModuleTensor], _Inner]:
-    """TorchScript keeps parameters, buffers and submodules as plain attributes."""
-    found, inner = [], []
-    for name, value in state.items():
-        if not isinstance(name, str):
-            continue
-        if is_tensor(value):
-            found.append(ModuleTensor(prefix + name, (*here, name), value))
-        elif isinstance(value, Record) and is_script_module(value):
-            inner.append((value, f"{prefix}{name}.", (*here, name)))
     return found, inner

@@ -8,7 +8,6 @@ from ckptkit.dialects.draft import Draft
 from ckptkit.dialects.looks import (
     is_averaged_model,
     is_module,
-    is_script_module,
     is_state_dict,
 )
 from ckptkit.dialects.module_state import collect_state
@@ -38,7 +37,7 @@ def find_weights(node: Node, path: Path, role: str = "") -> list[Weights]:
             return [Weights(path, "averaged", role)]
         if is_state_dict(node):
             return [Weights(path, "names", role)]
-        if is_module(node) or is_script_module(node):
+        if is_module(node):
             return [Weights(path, "module", role)]
         if not isinstance(node, MapNode):
             return []

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+
 from ckptkit.verbs.accounting import account_for
 from ckptkit.verbs.open import load
 from tests.dialects.accounting import adam, cosine, read, read_view, state_dict, view_of
@@ -36,7 +37,9 @@ def trainer_run(tmp_path_factory):
     config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
                         intermediate_size=8, max_position_embeddings=16)  # fmt: skip
     net = BertForSequenceClassification(config)
-    rows = [{"input_ids": torch.randint(0, 20, (5,)), "labels": torch.tensor(i % 2)} for i in range(10)]
+    rows = [
+        {"input_ids": torch.randint(0, 20, (5,)), "labels": torch.tensor(i % 2)} for i in range(10)
+    ]
     settings = TrainingArguments(
         folder, max_steps=5, save_steps=4, per_device_train_batch_size=2, use_cpu=True, report_to=[],
         logging_steps=1, disable_tqdm=True, metric_for_best_model="loss", eval_strategy="steps",
@@ -104,7 +107,9 @@ def test_an_accelerate_folder(tmp_path):
     model, optimizer, scheduler, _ = accelerator.prepare(
         trained.model, trained.optimizer, trained.scheduler, data
     )
-    counter = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1), 2)
+    counter = torch.optim.lr_scheduler.StepLR(
+        torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1), 2
+    )
     accelerator.register_for_checkpointing(counter)
     accelerator.save_state(tmp_path / "state")
     with open_whole(tmp_path / "state") as checkpoint:
@@ -196,7 +201,11 @@ def folder(files):
 
 
 def test_safetensors_come_before_pickles_of_the_same_weights():
-    files = {"pytorch_model.bin": state_dict(), "model.safetensors": state_dict(), "config.json": {}}
+    files = {
+        "pytorch_model.bin": state_dict(),
+        "model.safetensors": state_dict(),
+        "config.json": {},
+    }
     verdict, reading = read_view(folder(files))
     assert verdict.dialect.name == "hf-weights"
     assert reading.document["model"]["conv.weight"] is files["model.safetensors"]["conv.weight"]

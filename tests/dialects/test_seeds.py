@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from ckptkit.verbs.accounting import account_for
 from ckptkit.verbs.open import load
 from tests.dialects.trained import assert_same_optimizer, assert_same_state, train
@@ -59,7 +60,9 @@ def assert_training_state(checkpoint, trained, *, scheduler=True, scaler=False):
      ("checkpoint_step_17800.pt", 8, 17800, "next", 8), ("interrupted_checkpoint.pt", 8, 17899, "next", 8),
      ("error_checkpoint.pt", 8, 17899, "next", 8), ("latest_checkpoint.pt", 8, 17899, "unknown", None)],
 )  # fmt: skip
-def test_text2sign_means_the_last_or_the_running_epoch(tmp_path, trained, name, epoch, step, means, completed):
+def test_text2sign_means_the_last_or_the_running_epoch(
+    tmp_path, trained, name, epoch, step, means, completed
+):
     state = full(trained, epoch=epoch, global_step=step)
     with open_saved(tmp_path, name, state) as checkpoint:
         progress = checkpoint.document["progress"]
@@ -71,7 +74,9 @@ def test_text2sign_means_the_last_or_the_running_epoch(tmp_path, trained, name, 
 
 
 def test_text2sign_under_another_name_is_read_but_its_epoch_is_unknown(tmp_path, trained):
-    with open_saved(tmp_path, "renamed.pt", full(trained, epoch=7, global_step=16328)) as checkpoint:
+    with open_saved(
+        tmp_path, "renamed.pt", full(trained, epoch=7, global_step=16328)
+    ) as checkpoint:
         assert checkpoint.verdict.dialect.name == "training-dict"
         assert checkpoint.document["progress"]["epoch_means"] == "unknown"
         assert checkpoint.document["progress"]["as_stored"]["epoch"] == 7
@@ -139,7 +144,11 @@ def test_noon2_believes_the_history(tmp_path, trained, epoch, n_epochs, means, c
         assert_training_state(checkpoint, trained, scaler=True)
         assert document["progress"]["epoch_means"] == means
         assert document["progress"].get("epochs_completed") == completed
-        assert dict(document["metrics"]["best"].items()) == {"value": 0.0123, "name": "val_loss", "mode": "min"}
+        assert dict(document["metrics"]["best"].items()) == {
+            "value": 0.0123,
+            "name": "val_loss",
+            "mode": "min",
+        }
         assert len(document["history"]["val_loss"]) == n_epochs
         assert document["config"]["batch_size"] == 8
 
@@ -158,7 +167,10 @@ def test_noon2_with_two_histories_and_other_names(tmp_path, trained):
 
 # -- 003: U-Net restoration ------------------------------------------------------------------------
 
-METRICS = {"train": {"loss": 0.045, "l1": 0.032, "ssim": 0.89}, "val": {"loss": 0.052, "l1": 0.038, "ssim": 0.87}}
+METRICS = {
+    "train": {"loss": 0.045, "l1": 0.032, "ssim": 0.89},
+    "val": {"loss": 0.052, "l1": 0.038, "ssim": 0.87},
+}
 
 
 @pytest.mark.parametrize("name", ["best_model.pth", "checkpoint_epoch_015.pth"])
@@ -195,7 +207,10 @@ def segformer(trained, epoch, n_entries):
 def test_segformer_new_format(tmp_path, trained, epoch, n_entries, means, completed):
     with open_saved(tmp_path, "epoch_50.pth", segformer(trained, epoch, n_entries)) as checkpoint:
         document = checkpoint.document
-        assert (checkpoint.verdict.dialect.name, checkpoint.verdict.score) == ("building-segmentation", 84)
+        assert (checkpoint.verdict.dialect.name, checkpoint.verdict.score) == (
+            "building-segmentation",
+            84,
+        )
         assert_training_state(checkpoint, trained, scheduler=False)
         assert document["progress"]["epoch_means"] == means
         assert document["progress"].get("epochs_completed") == completed
