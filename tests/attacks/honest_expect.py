@@ -78,14 +78,26 @@ def of_value(root: Any) -> Iterator[Seen]:
         if isinstance(value, torch.Tensor):
             yield from of_tensor(value)
             stack.extend(extra for extra in vars(value).values())
+        elif isinstance(value, np.ma.MaskedArray):
+            continue  # stored as two byte strings, which stay byte strings
         elif isinstance(value, np.ndarray):
             yield from of_array(value)
         elif isinstance(value, dict):
             stack.extend([*value.keys(), *value.values(), getattr(value, "__dict__", None)])
         elif isinstance(value, (list, tuple, set, frozenset)) or type(value).__name__ == "deque":
             stack.extend(value)
-        elif hasattr(value, "__dict__"):
-            stack.append(vars(value))
+            stack.append(getattr(value, "__dict__", None))
+        elif value is not None and not callable(value) or isinstance(value, torch.nn.Module):
+            stack.extend(_stored_parts(value))
+
+
+def _stored_parts(value: Any) -> list[Any]:
+    """What pickle would store of an object: the truth for slots and for objects in C."""
+    try:
+        reduced = value.__reduce_ex__(PROTOCOL)
+    except TypeError:
+        return []
+    return [] if isinstance(reduced, str) else list(reduced[1:3])
 
 
 def expected(value: Any) -> tuple[Seen, ...]:

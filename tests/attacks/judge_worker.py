@@ -69,12 +69,10 @@ def import_everything() -> None:
     """Import the reader's own modules: what is new afterwards was not the reader's idea."""
     import ckptkit
 
-    rooms = ("containers", "dialects", "hooks", "schema", "tree", "verbs", "storage")
-    for room in rooms:
-        package = importlib.import_module(f"ckptkit.{room}")
-        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+    skipped = ("ckptkit.cli", "ckptkit.testing", "ckptkit.run", "ckptkit.torch_bridge", "ckptkit.__main__")
+    for info in pkgutil.walk_packages(ckptkit.__path__, "ckptkit."):
+        if not info.name.startswith(skipped):
             importlib.import_module(info.name)
-    assert ckptkit
 
 
 def use(opened: Any) -> tuple[list[list[Any]], list[BaseException]]:
@@ -86,10 +84,14 @@ def use(opened: Any) -> tuple[list[list[Any]], list[BaseException]]:
 
     tensors: list[list[Any]] = []
     errors: list[BaseException] = []
+    met: dict[int, Any] = {}  # a leaf that is reached by two ways counts once
     for path, node in walk(opened.root):
-        path_text(path)
         try:
+            if id(node) in met:
+                continue
             if isinstance(node, TensorNode) and node.storage.source is not None:
+                met[id(node)] = node
+                path_text(path)
                 digest = read_all(logical_source(node))
                 tensors.append([node.dtype.name, list(node.shape), digest])
             elif isinstance(node, BlobNode):
@@ -115,26 +117,13 @@ def read_all(source: Any) -> str:
 
 def scan(path: Path) -> dict[str, Any]:
     """Ask for the verdict of ``ckptkit scan``."""
-    try:
-        from ckptkit.verbs import scan as verb
-    except ImportError:
-        from ckptkit.containers.probe import choose, make_probe
-        from ckptkit.hooks.manager import containers
-        from ckptkit.types import DEFAULT_LIMITS
-
-        probe = make_probe(path)
-        streams = list(choose(probe, containers()).scan(probe, DEFAULT_LIMITS))
-        names = [[u.module, u.qualname] for st in streams for u in st.uses]
-        return {"names": names, "danger": False, "exit_code": 0}
+    from ckptkit.verbs import scan as verb
 
     report = verb.scan(path)
-    uses = [[use.module, use.qualname] for stream in report.streams for use in stream.uses]
-    return {"names": uses, "danger": verb_exit_code(report) == 60, "exit_code": verb_exit_code(report)}
-
-
-def verb_exit_code(report: Any) -> int:
-    """The exit code with which the command would leave."""
-    return int(report.exit_code)
+    finding = report.finding()
+    code = 0 if finding is None else finding.exit_code
+    names = [[row.use.module, row.use.qualname] for row in report.rows]
+    return {"names": names, "danger": code == 60, "exit_code": code, "verdict": report.verdict}
 
 
 def attempt(path: Path) -> dict[str, Any]:
