@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 # An index is a whole component: ``conv1`` keeps its digit, ``.1.`` and ``/1/`` give theirs up.
@@ -87,9 +88,13 @@ def _spelled(template: Sequence[str], ranges: Sequence[Sequence[int]]) -> str:
 
 
 def _spelled_set(numbers: Sequence[int]) -> str:
-    """``7``, ``{0..31}`` or ``{0..3,5,9..11}``; numbers are sorted and distinct."""
+    """``7``, ``{0..31}``, ``{0..60..12}`` (by steps) or ``{0..3,5,9..11}``; sorted, distinct."""
     if len(numbers) == 1:
         return str(numbers[0])
+    step = numbers[1] - numbers[0]
+    if step > 1 and len(numbers) > 2 and numbers[-1] - numbers[0] == step * (len(numbers) - 1):
+        if all(high - low == step for low, high in pairwise(numbers)):
+            return f"{{{numbers[0]}..{numbers[-1]}..{step}}}"
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number - 1:

@@ -67,7 +67,7 @@ def _key(row: Any, sort: str) -> tuple[Any, ...]:
     """Largest first, unknown last, names in their natural order to break ties."""
     number: Any = {
         "time": row.modified_s,
-        "epoch": row.epochs_completed,
+        "epoch": row.stored_epoch if row.epochs_completed is None else row.epochs_completed,
         "step": row.optimizer_steps,
         "size": row.nbytes,
     }.get(sort)

@@ -29,6 +29,7 @@ def _row_json(row: ListRow) -> dict[str, Any]:
         "dialect": row.dialect or None,
         "schema_version": row.schema_version,
         "epochs_completed": plain(row.epochs_completed),
+        "stored_epoch": plain(row.stored_epoch),
         "optimizer_steps": plain(row.optimizer_steps),
         "nbytes": row.nbytes,
         "modified": modified if row.modified_s else None,

@@ -25,18 +25,23 @@ def render(shown: Shown) -> Iterator[Any]:
     """Yield what is printed, from top to bottom."""
     found = shown.inspection
     yield text((safe(found.path.name or found.path), "bold"), f"  {size_text(found.nbytes)}")
-    yield ""
-    yield facts(_identity(shown))
-    yield ""
-    yield _sections(found)
-    yield ""
-    yield facts(_findings(found))
+    if shown.rows is None and shown.tree is None:
+        yield from _survey(shown)
     if shown.rows is not None:
         yield ""
         yield from render_tensors(shown.rows, every=shown.view.every, stats=shown.view.stats)
     if shown.tree is not None:
         yield ""
         yield from render_tree(shown.tree, every=shown.view.every)
+
+
+def _survey(shown: Shown) -> Iterator[Any]:
+    yield ""
+    yield facts(_identity(shown))
+    yield ""
+    yield _sections(shown.inspection)
+    yield ""
+    yield facts(_findings(shown.inspection))
 
 
 def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
@@ -64,10 +69,10 @@ def _progress(found: Inspection) -> str:
         parts.append(f"step {_value(progress.optimizer_steps)}")
     if progress.samples is not None:
         parts.append(f"{_value(progress.samples)} samples")
-    stored = [f"{safe(name)}={_value(value)}" for name, value in progress.as_stored]
-    if stored:
-        parts.append(f"(stored as {', '.join(stored[:4])})")
-    return ", ".join(parts[:-1]) + (", " if parts[:-1] else "") + parts[-1] if parts else ""
+    stored = [f"{safe(name)} {_value(value)}" for name, value in progress.as_stored[:4]]
+    if stored and len(stored) > sum(part.startswith("step") for part in parts):
+        parts.append(f"in the file: {', '.join(stored)}")
+    return "; ".join(parts)
 
 
 def _best(found: Inspection) -> str:
@@ -129,13 +134,19 @@ def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
             sizes = f"{size_text(row.freed_nbytes)} of {size_text(row.nbytes)}"
             told.append(f"{', '.join(_names(row.paths))}: {sizes} are not used")
         yield "slack", lines(told)
-    if found.gaps and any(row.tensors for row in found.sections):
-        yield (
-            "a resume lacks",
-            lines(text((gap.section, "yellow"), f": {gap.effect}") for gap in found.gaps),
-        )
+    yield "a resume lacks", _gaps(found)
     yield "notes", notice_lines(found.notices)
     yield "pickle", _pickle(found)
+
+
+def _gaps(found: Inspection) -> Any:
+    """What is missing; of bare weights nothing is expected, so one line says it all."""
+    if not found.gaps or not found.total.tensors:
+        return ""
+    names = [gap.section for gap in found.gaps]
+    if {"optimizer", "progress"} <= set(names):
+        return f"everything but the weights ({', '.join(names)})"
+    return lines(text((gap.section, "yellow"), f": {gap.effect}") for gap in found.gaps)
 
 
 def _names(paths: tuple[Path, ...]) -> list[str]:

@@ -26,7 +26,7 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     for row in rows:
         made.add_row(
             safe(_short(row.path, listing.root)),
-            _count(row.epochs_completed),
+            _epoch(row),
             _count(row.optimizer_steps),
             size_text(row.nbytes),
             _when(row.modified_s),
@@ -35,11 +35,19 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
         )
     yield padded
     yield ""
-    yield text("  " + _summary(listing, rows))
+    for line in _summary(listing, rows):
+        yield text("  " + line)
 
 
 def _short(path: FilePath, root: FilePath) -> str:
     return str(path.relative_to(root)) if path != root else str(path.name or path)
+
+
+def _epoch(row: ListRow) -> str:
+    """Epochs completed; with "?" the number in a file that does not tell what it counts."""
+    if row.epochs_completed is None and row.stored_epoch is not None:
+        return f"{_count(row.stored_epoch)}?"
+    return _count(row.epochs_completed)
 
 
 def _count(value: Node) -> str:
@@ -66,7 +74,7 @@ def _state(row: ListRow) -> Any:
     return text((word, style), f": {safe(row.reason)}" if row.reason else "")
 
 
-def _summary(listing: Listing, rows: Sequence[ListRow]) -> str:
+def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:
     parts = [count_text(len(rows), "checkpoint"), size_text(sum(row.nbytes for row in rows))]
     damaged = sum(row.state == "damaged" for row in rows)
     leftover = sum(row.state == "leftover" for row in rows)
@@ -74,8 +82,11 @@ def _summary(listing: Listing, rows: Sequence[ListRow]) -> str:
         parts.append(f"{damaged:,} not whole")
     if leftover:
         parts.append(count_text(leftover, "unfinished save"))
+    told = [", ".join(parts)]
     if listing.temporary:
-        parts.append(f"{count_text(listing.temporary, 'temporary file')} (._*) passed over")
+        told.append(f"passed over: {count_text(listing.temporary, 'temporary file')} (._*)")
     if listing.too_deep:
-        parts.append(f"{count_text(listing.too_deep, 'folder')} too deep (--depth)")
-    return ", ".join(parts)
+        told.append(f"not looked into: {count_text(listing.too_deep, 'folder')} (--depth)")
+    if any(_epoch(row).endswith("?") for row in rows):
+        told.append("?: the file does not tell whether this epoch is finished or the next one")
+    return told

@@ -128,10 +128,16 @@ def survey(checkpoint: Checkpoint) -> Inspection:
         dtypes=_dtypes(flat),
         sharing=find_sharing(flat),
         gaps=find_gaps(document, {name: len(rows) for name, rows in tensors.items()}),
-        notices=(*checkpoint.notices, *find_losses(document, tensors)),
+        notices=_notices(checkpoint.notices, find_losses(document, tensors)),
         scans=checkpoint.opened.scans,
         places=tuple(places),
     )
+
+
+def _notices(told: tuple[Notice, ...], found: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    """What readers told, and what we found that none of them told in its own words."""
+    codes = {notice.code for notice in told}
+    return (*told, *(notice for notice in found if notice.code not in codes))
 
 
 def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path, TensorNode]]]:
@@ -144,7 +150,7 @@ def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path,
         elif kind is BlobNode:
             n_files += 1
         else:
-            n_values += leaf is not None or bool(path)
+            n_values += bool(path) and ".attrs" not in path  # _metadata is no value of a model
     views = {tensor.same_view(): tensor for _, tensor in tensors}
     parameters = sum(math.prod(tensor.shape) for tensor in views.values())
     nbytes = sum(tensor.nbytes for tensor in views.values())

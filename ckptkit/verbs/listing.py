@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ckptkit.containers.folder_scan import SKIPPED_FOLDERS
 from ckptkit.containers.probe import choose, make_probe
-from ckptkit.errors import CkptkitError, ContainerError, DialectError, InputError, NotFoundError
+from ckptkit.errors import CkptkitError, DialectError, InputError, NotFoundError
 from ckptkit.hooks.manager import containers
 from ckptkit.nodes import MapNode, Node
 from ckptkit.storage.catalog import state_of
@@ -23,7 +23,13 @@ DEFAULT_DEPTH = 6
 _USUAL_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".th", ".pth.tar", ".pt2")
 _TEMPORARY_PREFIX = "._"  # what macOS leaves beside each file on foreign disks
 # In these folders every file is a part, although the tree that is read does not name it.
-_CLOSED_CONTAINERS = frozenset({"v2", "dcp"})
+_CLOSED_CONTAINERS = frozenset({"ckptkit-v2", "dcp"})
+# Names that say that the files beside them belong together; without one, and with several
+# checkpoints in it, a folder is a place where somebody keeps them.
+_BINDING_NAMES = frozenset({
+    "config.json", "trainer_state.json", "training_args.bin", "model_index.json", ".metadata",
+    "adapter_config.json", "random_states_0.pkl", "optimizer.bin", "manifest.msgpack",
+})  # fmt: skip
 
 
 class ListRow(NamedTuple):
@@ -42,6 +48,7 @@ class ListRow(NamedTuple):
     nbytes: int
     modified_s: float
     state: str
+    stored_epoch: Node = None  # where the file does not tell whether it is finished or next
     reason: str = ""
     error_kind: str = ""
 
@@ -125,11 +132,12 @@ def _look_into(folder: FilePath, limits: Limits, listing: Listing) -> _Found:
 def _folder_row(folder: FilePath, limits: Limits) -> tuple[ListRow | None, set[str] | None]:
     """The row of a folder that is a checkpoint, and the names that are parts of it (None: all)."""
     try:
-        choose(make_probe(folder), containers())
+        probe = make_probe(folder)
+        container = choose(probe, containers())
     except InputError:
         return None, set()
-    except ContainerError as exc:
-        return _error_row(folder, exc), None
+    if container.name not in _CLOSED_CONTAINERS and _is_loose(probe.names):
+        return None, set()
     try:
         with load(folder, limits=limits) as checkpoint:
             return _whole_row(checkpoint), _covered(checkpoint)
@@ -137,6 +145,14 @@ def _folder_row(folder: FilePath, limits: Limits) -> tuple[ListRow | None, set[s
         return _puzzle_row(folder, limits, exc), None
     except CkptkitError as exc:
         return _error_row(folder, exc), None
+
+
+def _is_loose(names: tuple[str, ...]) -> bool:
+    """Say whether the checkpoints in a folder are several, each of its own."""
+    if any(name in _BINDING_NAMES or name.endswith(".index.json") for name in names):
+        return False
+    usual = [name for name in names if name.lower().endswith(_USUAL_SUFFIXES)]
+    return len([name for name in usual if not name.startswith(_TEMPORARY_PREFIX)]) > 1
 
 
 def _covered(checkpoint: Checkpoint) -> set[str] | None:
@@ -165,7 +181,7 @@ def _file_rows(path: FilePath, limits: Limits, *, told: bool) -> list[ListRow]:
 def _whole_row(checkpoint: Checkpoint) -> ListRow:
     progress = checkpoint.document.get("progress")
     known = progress if isinstance(progress, MapNode) else MapNode()
-    verdict = checkpoint.verdict
+    stored, verdict = known.get("as_stored"), checkpoint.verdict
     return ListRow(
         checkpoint.path,
         checkpoint.opened.container,
@@ -176,6 +192,7 @@ def _whole_row(checkpoint: Checkpoint) -> ListRow:
         checkpoint.opened.nbytes,
         _modified_s(checkpoint.path),
         "whole",
+        stored.get("epoch") if isinstance(stored, MapNode) else None,
     )
 
 
@@ -189,7 +206,7 @@ def _puzzle_row(path: FilePath, limits: Limits, error: DialectError) -> ListRow:
     modified_s = _modified_s(path)
     return ListRow(
         path, opened.container, "?", None, None, None, opened.nbytes, modified_s,
-        "whole", error.seen, error.kind,
+        "whole", reason=error.seen, error_kind=error.kind,
     )  # fmt: skip
 
 
@@ -200,7 +217,8 @@ def _error_row(path: FilePath, error: CkptkitError) -> ListRow:
 def _bad_row(path: FilePath, state: str, reason: str, kind: str = "") -> ListRow:
     nbytes = sum(stat.st_size for stat in _stats(path))
     return ListRow(
-        path, "", "", None, None, None, nbytes, _modified_s(path), state, reason, kind
+        path, "", "", None, None, None, nbytes, _modified_s(path), state,
+        reason=reason, error_kind=kind,
     )  # fmt: skip
 
 

@@ -16,6 +16,11 @@ _AMP_KEYS = frozenset({"amp", "use_amp", "fp16", "mixed_precision", "precision",
 _AMP_VALUES = frozenset({"fp16", "float16", "16", "16-mixed", "half", "true", "yes"})
 
 
+_WEIGHTS_ONLY = Notice(
+    "info", "weights-only", "weights only: good for inference and fine-tuning, not for a resume"
+)
+
+
 class Gap(NamedTuple):
     """A part that is not there, and what its absence does to a run that resumes."""
 
@@ -58,9 +63,7 @@ def find_losses(
         )
     weights = n_tensors.get("model") or n_tensors.get("ema")
     if weights and not n_tensors.get("optimizer") and _is_absent(document, "progress"):
-        notices.append(
-            Notice("info", "weights-only", "weights only: good for inference and fine-tuning")
-        )
+        notices.append(_WEIGHTS_ONLY)
     half = [
         path for path, tensor in places.get("optimizer", ())
         if tensor.dtype.name in _HALF and path[-1] in _MOMENTS

@@ -19,8 +19,8 @@ def expand(pattern: str) -> list[str]:
     for text in parts[1::2]:
         numbers = []
         for run in text.split(","):
-            low, _, high = run.partition("..")
-            numbers += [str(n) for n in range(int(low), int(high or low) + 1)]
+            low, high, step = (*run.split(".."), "", "")[:3]
+            numbers += [str(n) for n in range(int(low), int(high or low) + 1, int(step or 1))]
         choices.append(numbers)
     return [
         "".join(itertools.chain(*zip(parts[::2], (*combo, ""), strict=True)))
@@ -61,6 +61,10 @@ def test_a_regular_model_becomes_one_line_a_parameter() -> None:
 def test_two_indices_collapse_together_and_gaps_are_spelled() -> None:
     given_names = [f"a.{i}.b.{j}.w" for i in (0, 1, 2, 3, 5) for j in (0, 2)]
     assert [g.pattern for g in collapse(given_names)] == ["a.{0..3,5}.b.{0,2}.w"]
+
+
+def test_steps_are_spelled():
+    assert [g.pattern for g in collapse([f"s/{i}/m" for i in (0, 12, 24, 36)])] == ["s/{0..36..12}/m"]
 
 
 def test_an_irregular_corner_is_not_hidden_in_a_product() -> None:

@@ -1,0 +1,89 @@
+"""``migrate`` for people: where every key went, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ckptkit.cli.failures import of_error
+from ckptkit.cli.human import count_text, size_text
+from ckptkit.cli.moved import Moved, summarise_moves
+from ckptkit.cli.render_notices import notice_lines
+from ckptkit.cli.safe_text import safe
+from ckptkit.cli.screen import facts, lines, table, text
+from ckptkit.tree.paths import path_text
+
+
+def render(report: Any, *, every: bool) -> Iterator[Any]:
+    """Yield what is printed of one migration."""
+    yield text((safe(report.source), "bold"), "  to  ", (safe(report.target), "bold"))
+    yield ""
+    yield _moves(report, every=every)
+    yield ""
+    yield facts(_facts(report))
+
+
+def render_tree(report: Any) -> Iterator[Any]:
+    """Yield a line a checkpoint."""
+    made, padded = table(("checkpoint", "to", "dialect", "bytes", "outcome"), numbers=(3,))
+    for one in report.reports:
+        made.add_row(
+            safe(one.source), safe(one.target), one.dialect,
+            size_text(sum(row.nbytes for row in one.placed)), text(_outcome(one)),
+        )  # fmt: skip
+    for path, reason in report.skipped:
+        made.add_row(safe(path), "", "", "", text(("passed over", "dim"), f": {safe(reason)}"))
+    for path, error in report.failures:
+        told = of_error(error).paragraph.removeprefix("error: ")
+        made.add_row(safe(path), "", "", "", text(("failed", "bold red"), f": {told}"))
+    yield padded
+    yield ""
+    failed = f", {len(report.failures):,} failed" if report.failures else ""
+    yield text(f"  {count_text(len(report.reports), 'checkpoint')} migrated{failed}")
+
+
+def _moves(report: Any, *, every: bool) -> Any:
+    rows = [
+        Moved(
+            path_text(row.source),
+            "nowhere" if row.target is None else path_text(row.target),
+            1,
+            row.nbytes,
+            row.note,
+        )
+        for row in report.placed
+    ]
+    made, padded = table(("key", "leaves", "bytes", "went to", "note"), numbers=(1, 2))
+    for row in summarise_moves(rows, every=every):
+        made.add_row(
+            row.source,
+            f"{row.count:,}" if row.count > 1 else "",
+            size_text(row.nbytes) if row.nbytes else "",
+            row.target,
+            safe(row.note),
+        )
+    return padded
+
+
+def _facts(report: Any) -> Iterator[tuple[str, Any]]:
+    yield "dialect", text(safe(report.dialect), ("  " + safe("; ".join(report.evidence)), "dim"))
+    yield "schema", lines(
+        [f"{report.from_version} to {report.to_version}", *(safe(step) for step in report.steps)]
+    )
+    yield "notes", notice_lines(report.notices)
+    n_tensors = sum(bool(row.nbytes) for row in report.placed)
+    nbytes = size_text(sum(row.nbytes for row in report.placed))
+    leaves = count_text(len(report.placed), "leaf").replace("leafs", "leaves")
+    if report.dry_run:
+        yield "dry run", f"{leaves} ({nbytes} of tensors) would be written; nothing was"
+    elif report.proved:
+        told = f"{count_text(n_tensors, 'tensor')} ({nbytes}) read back equal, {leaves} in place"
+        yield "proved", text((told, "green"))
+    if report.source_removed:
+        yield "source", "removed"
+
+
+def _outcome(report: Any) -> tuple[str, str]:
+    if report.dry_run:
+        return "would be migrated", "yellow"
+    return ("proved", "green") if report.proved else ("migrated", "yellow")
