@@ -1,17 +1,23 @@
-"""What a checkpoint means: versions, sections, manifest."""
+"""What a checkpoint means: versions, sections, manifest.
 
-from ckptkit.schema.chain import ChainResult, plan_chain, run_chain
-from ckptkit.schema.manifest import (
-    MANIFEST_NAME,
-    SCHEMA,
-    FileEntry,
-    Manifest,
-    SectionEntry,
-    dump_manifest,
-    parse_manifest,
-)
-from ckptkit.schema.moves import compose_moves, follow
-from ckptkit.schema.tensor_table import SharedStorage, TensorRow, TensorTable
+The names are loaded on first use (PEP 562): who migrates a foreign file reads no manifest.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckptkit.schema.chain import ChainResult, plan_chain, run_chain
+    from ckptkit.schema.manifest import (
+        MANIFEST_NAME,
+        SCHEMA,
+        FileEntry,
+        Manifest,
+        SectionEntry,
+        dump_manifest,
+        parse_manifest,
+    )
+    from ckptkit.schema.moves import compose_moves, follow
+    from ckptkit.schema.tensor_table import SharedStorage, TensorRow, TensorTable
 
 __all__ = [
     "MANIFEST_NAME",
@@ -30,3 +36,24 @@ __all__ = [
     "plan_chain",
     "run_chain",
 ]
+
+# No name is also that of a module here: the import system would put the module in its place.
+_HOMES = {
+    "chain": ("ChainResult", "plan_chain", "run_chain"),
+    "manifest": (
+        "MANIFEST_NAME", "SCHEMA", "FileEntry", "Manifest", "SectionEntry",
+        "dump_manifest", "parse_manifest",
+    ),
+    "moves": ("compose_moves", "follow"),
+    "tensor_table": ("SharedStorage", "TensorRow", "TensorTable"),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that has ``name``."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

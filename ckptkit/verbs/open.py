@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ckptkit.containers.probe import choose, make_probe
-from ckptkit.dialects.recognition import Verdict, recognise
 from ckptkit.hooks.manager import containers, dialects
 from ckptkit.nodes import MapNode
 from ckptkit.protocols import Move, Opened, Reading, SourceView
-from ckptkit.schema import compose_moves, run_chain
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
-from ckptkit.verbs.sealed import CONTAINER, Sealed, read_sealed
+
+if TYPE_CHECKING:  # a sealed checkpoint needs no dialects, another one no manifest: start-up
+    from ckptkit.dialects.recognition import Verdict
+    from ckptkit.verbs.sealed import Sealed
 
 SCHEMA_VERSION = 2
+SEALED_CONTAINER = "ckptkit-v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ def load(
     """
     opened = open_container(FilePath(path), limits)
     try:
-        if opened.container == CONTAINER:
+        if opened.container == SEALED_CONTAINER:
             return _from_sealed(opened, limits)
         return _from_foreign(opened, dialect)
     except BaseException:
@@ -83,6 +86,8 @@ def load(
 
 
 def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
+    from ckptkit.verbs.sealed import read_sealed
+
     sealed = read_sealed(opened, limits)
     return Checkpoint(
         path=opened.path,
@@ -95,6 +100,9 @@ def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
 
 
 def _from_foreign(opened: Opened, wanted: str | None) -> Checkpoint:
+    from ckptkit.dialects.recognition import recognise
+    from ckptkit.schema import compose_moves, run_chain
+
     view = SourceView(
         root=opened.root,
         container=opened.container,
