@@ -67,7 +67,8 @@ class FolderContents:
         """Check the checkpoint files; of the others there is nothing to check them by."""
         yield from self.parts.checks()
         for name, blob in self.side_files.items():
-            yield Check(name, blob.nbytes, "unverifiable", "structure", "a side file")
+            if name not in self.parts:  # an index is both
+                yield Check(name, blob.nbytes, "unverifiable", "structure", "a side file")
 
     def _is_index(self, file: FolderFile) -> bool:
         with FileBytes(file.path) as opened:

@@ -166,7 +166,7 @@ class _Walk:
             self.files.append(FolderFile(name, path, path.stat().st_size))
             return
         target, inside = os.path.realpath(path), os.path.realpath(self.folder)
-        if not target.startswith(inside + os.sep):
+        if target != inside and not target.startswith(inside + os.sep):
             seen = "is a symbolic link that leaves the folder"
             raise UnsafePathError(path, seen, "files of its own", "replace it by what it names")
         where = os.path.relpath(target, inside)

@@ -1,0 +1,299 @@
+"""Folders of checkpoint files: every file is read as what it is, none is lost."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptkit.containers.hf_folder import FolderContainer
+from ckptkit.containers.logical import logical_source
+from ckptkit.containers.probe import make_probe
+from ckptkit.containers.safetensors_header import dump_header
+from ckptkit.errors import (
+    CkptkitError,
+    CorruptFileError,
+    LfsPointerError,
+    NoCheckpointError,
+    UnfinishedError,
+    UnsafePathError,
+)
+from ckptkit.nodes import BlobNode, MapNode, TensorNode
+from ckptkit.protocols import Opened
+from ckptkit.types import DEFAULT_LIMITS, DTYPES, TensorSpec
+from ckptkit.verbs.open import open_container
+
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
+)
+
+
+def open_folder(folder: Path) -> Opened:
+    return FolderContainer().open(make_probe(folder), DEFAULT_LIMITS, open_container)
+
+
+def weights(path: Path, **values: int) -> None:
+    specs = [TensorSpec(name, DTYPES["uint8"], (1,)) for name in values]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(dump_header(specs)[0] + bytes(values.values()))
+
+
+def blob_bytes(blob: BlobNode) -> bytes:
+    out = bytearray(blob.nbytes)
+    blob.source.read_into(0, memoryview(out))
+    return bytes(out)
+
+
+def byte_of(tensor: TensorNode) -> int:
+    out = bytearray(1)
+    logical_source(tensor).read_into(0, memoryview(out))
+    return out[0]
+
+
+def write_index(folder: Path, name: str = "model.safetensors.index.json", **shard_of: Any) -> Path:
+    index = {"metadata": {"total_size": 3}, "weight_map": shard_of}
+    (folder / name).write_text(json.dumps(index, indent=2, sort_keys=True))
+    return folder / name
+
+
+def sharded(folder: Path) -> Path:
+    weights(folder / "model-00001-of-00002.safetensors", a=1, b=2)
+    weights(folder / "model-00002-of-00002.safetensors", c=3)
+    one, two = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    return write_index(folder, a=one, c=two, b=one)
+
+
+# -- folders ------------------------------------------------------------------------------------
+
+
+def test_a_trainer_checkpoint_file_by_file(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    weights(tmp_path / "model.safetensors", w=7)
+    for name, value in {
+        "optimizer.pt": {"state": {}, "param_groups": []},
+        "scheduler.pt": {"last_epoch": 3},
+        "rng_state.pth": {"cpu": torch.zeros(4, dtype=torch.uint8)},
+    }.items():
+        torch.save(value, tmp_path / name)
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 500, "loss": NaN}')
+    (tmp_path / "config.json").write_text('{ "hidden_size" : 8 }\n')
+    (tmp_path / "tokenizer.json").write_text('{"model": {}}')
+    (tmp_path / "vocab.txt").write_text("a\nb\n")
+    opened = open_folder(tmp_path)
+    root = opened.root
+    assert byte_of(root["model.safetensors"]["w"]) == 7
+    assert root["scheduler.pt"]["last_epoch"] == 3
+    assert root["trainer_state.json"]["global_step"] == 500
+    assert root["config.json"]["hidden_size"] == 8
+    assert isinstance(root["tokenizer.json"], BlobNode)
+    assert blob_bytes(root["vocab.txt"]) == b"a\nb\n"
+    side = opened.properties["side_files"]
+    assert sorted(side) == ["config.json", "tokenizer.json", "trainer_state.json", "vocab.txt"]
+    assert blob_bytes(side["config.json"]) == b'{ "hidden_size" : 8 }\n'
+    assert {check.outcome for check in opened.checks()} == {"ok", "unverifiable"}
+    assert opened.nbytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+    opened.close()
+
+
+def test_every_file_is_chosen_by_content(tmp_path: Path) -> None:
+    weights(tmp_path / "sub" / "looks-like.pt", w=9)
+    (tmp_path / "sub" / "state").write_bytes(pickle.dumps({"epoch": 4}))
+    (tmp_path / "notes").write_text("just words")
+    opened = open_folder(tmp_path)
+    assert byte_of(opened.root["sub/looks-like.pt"]["w"]) == 9
+    assert opened.root["sub/state"]["epoch"] == 4
+    assert isinstance(opened.root["notes"], BlobNode)
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("optimizer.pt", b"", CkptkitError),
+        ("optimizer.pt", b"PK\x03\x04torn", CkptkitError),
+        ("model.safetensors", LFS_POINTER, LfsPointerError),
+        ("pytorch_model.bin", b"<!DOCTYPE html><html></html>", CkptkitError),
+        ("trainer_state.json", b'{"a": 1, "a": 2}', CorruptFileError),
+        ("trainer_state.json", b'{"torn": ', CorruptFileError),
+    ],
+)
+def test_an_unreadable_checkpoint_file_is_named(
+    tmp_path: Path, name: str, data: bytes, error: type[CkptkitError]
+) -> None:
+    weights(tmp_path / "good.safetensors", w=1)
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(error) as caught:
+        open_folder(tmp_path)
+    assert name in str(caught.value)
+
+
+def test_settings_that_are_no_json_are_carried_and_noticed(tmp_path: Path) -> None:
+    weights(tmp_path / "model.safetensors", w=1)
+    (tmp_path / "config.json").write_bytes(b"[" * 100_000)
+    opened = open_folder(tmp_path)
+    assert isinstance(opened.root["config.json"], BlobNode)
+    assert [notice.code for notice in opened.notices] == ["json-not-read"]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["model.safetensors", "checkpoint-is-incomplete.txt"],
+        ["model.safetensors", "optimizer.pt.tmp"],
+        ["model.safetensors", "model.safetensors.incomplete"],
+        ["model.safetensors", "epoch=3.ckpt-unfinished"],
+        ["model.safetensors", "scheduler.pt", "rng_state.pth"],
+    ],
+)
+def test_half_written_folders_are_refused_with_advice(tmp_path: Path, files: list[str]) -> None:
+    for name in files:
+        weights(tmp_path / name, w=1)
+    with pytest.raises(UnfinishedError) as caught:
+        open_folder(tmp_path)
+    assert caught.value.advice
+
+
+def test_checkpoints_inside_a_run_folder_are_named_not_mixed(tmp_path: Path) -> None:
+    for step in (500, 1000):
+        weights(tmp_path / f"checkpoint-{step}" / "model.safetensors", w=1)
+    with pytest.raises(NoCheckpointError, match="checkpoint-1000"):
+        open_folder(tmp_path)
+    weights(tmp_path / "model.safetensors", w=2)
+    opened = open_folder(tmp_path)
+    assert list(opened.root) == ["model.safetensors"]
+    assert opened.properties["nested"].items == ["checkpoint-1000", "checkpoint-500"]
+    opened.close()
+
+
+@pytest.mark.parametrize("files", [[], ["config.json"], ["a.txt", "b.png"]])
+def test_a_folder_without_checkpoints_says_so(tmp_path: Path, files: list[str]) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(NoCheckpointError):
+        open_folder(tmp_path)
+
+
+def test_a_distributed_part_stands_under_its_folder(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from tests.unit.dcp_making import FolderMaker
+
+    maker = FolderMaker(tmp_path / "pytorch_model_fsdp_0")
+    maker.add_tensor("w", torch.ones(2), [((0,), (2,))], ("model", "w"))
+    maker.write()
+    (tmp_path / "trainer_state.json").write_text("{}")
+    opened = open_folder(tmp_path)
+    assert opened.root["pytorch_model_fsdp_0"]["model"]["w"].shape == (2,)
+    scans = [s.stream for s in FolderContainer().scan(make_probe(tmp_path), DEFAULT_LIMITS)]
+    assert any(stream.startswith("pytorch_model_fsdp_0/.metadata") for stream in scans)
+    assert any(stream.startswith("pytorch_model_fsdp_0/__1_0.distcp") for stream in scans)
+    opened.close()
+
+
+def test_scanning_finds_payloads_under_any_name(tmp_path: Path) -> None:
+    weights(tmp_path / "model.safetensors", w=1)
+    (tmp_path / "README.md").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "training_args.bin").write_bytes(
+        b"\x80\x02cos\nsystem\nU\x04trueq\x00\x85R."
+    )
+    scans = list(FolderContainer().scan(make_probe(tmp_path), DEFAULT_LIMITS))
+    found = {
+        scan.stream.split(":")[0] for scan in scans for use in scan.uses if use.how == "called"
+    }
+    assert found == {"README.md", "sub/training_args.bin"}
+
+
+# -- sharded weights ----------------------------------------------------------------------------
+
+
+def test_shards_are_one_map_by_the_index_and_in_its_folder(tmp_path: Path) -> None:
+    index = sharded(tmp_path)
+    opened = open_container(index)
+    assert opened.container == "sharded"
+    assert {name: byte_of(tensor) for name, tensor in opened.root.items()} == {
+        "a": 1,
+        "b": 2,
+        "c": 3,
+    }
+    assert opened.properties["metadata"]["total_size"] == 3
+    opened.close()
+    opened = open_folder(tmp_path)
+    assert list(opened.root) == ["model.safetensors"]
+    assert sorted(opened.root["model.safetensors"]) == ["a", "b", "c"]
+    assert list(opened.properties["side_files"]) == [index.name]
+    assert len(list(opened.checks())) == 3
+    opened.close()
+
+
+def test_torch_shards_have_an_index_too(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"a": torch.ones(2)}, tmp_path / "pytorch_model-00001-of-00001.bin")
+    write_index(tmp_path, "pytorch_model.bin.index.json", a="pytorch_model-00001-of-00001.bin")
+    opened = open_folder(tmp_path)
+    assert opened.root["pytorch_model.bin"]["a"].shape == (2,)
+    assert opened.scans
+    opened.close()
+
+
+def test_what_the_index_does_not_name_is_kept_and_noticed(tmp_path: Path) -> None:
+    weights(tmp_path / "one.safetensors", a=1, tied=1)
+    opened = open_container(write_index(tmp_path, a="one.safetensors"))
+    assert list(opened.root) == ["a", "tied"]
+    assert [notice.code for notice in opened.notices] == ["shard-unnamed"]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("shard_of", "error"),
+    [
+        ({"a": "../one.safetensors"}, UnsafePathError),
+        ({"a": "/etc/passwd"}, UnsafePathError),
+        ({"a": "sub/one.safetensors"}, UnsafePathError),
+        ({"a": "link"}, UnsafePathError),
+        ({"a": ".."}, UnsafePathError),
+        ({"a": 3}, UnsafePathError),
+        ({"a": ["one.safetensors"]}, UnsafePathError),
+        ({"a": "missing.safetensors"}, CorruptFileError),
+        ({"b": "one.safetensors"}, CorruptFileError),
+        ({"a": "model.safetensors.index.json"}, CorruptFileError),
+        ({"a": "one.safetensors", "b": "two.safetensors"}, CorruptFileError),
+        ({"a": "scalar"}, CorruptFileError),
+    ],
+)
+def test_an_index_that_lies_is_refused(
+    tmp_path: Path, shard_of: dict[str, Any], error: type[CkptkitError]
+) -> None:
+    weights(tmp_path / "one.safetensors", a=1)
+    weights(tmp_path / "two.safetensors", a=2, b=2)
+    weights(tmp_path.parent / "one.safetensors", a=1)
+    weights(tmp_path / "sub" / "one.safetensors", a=1)
+    (tmp_path / "scalar").write_bytes(pickle.dumps(3))
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(error):
+        open_container(write_index(tmp_path, **shard_of))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"weight_map": 3}', '{"weight_map": {"a": "x", "a": "y"}}', '{"weight_map": {"a"']
+)
+def test_an_index_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(CorruptFileError):
+        open_container(tmp_path / "model.safetensors.index.json")
+    with pytest.raises(CorruptFileError):
+        open_folder(tmp_path)
+
+
+def test_every_inner_descriptor_is_closed(tmp_path: Path) -> None:
+    sharded(tmp_path)
+    weights(tmp_path / "other.safetensors", w=1)
+    opened = open_folder(tmp_path)
+    tensor = opened.root["model.safetensors"]["a"]
+    assert isinstance(opened.root, MapNode)
+    opened.close()
+    with pytest.raises(CkptkitError):
+        byte_of(tensor)
