@@ -43,7 +43,8 @@ def _plain(tensor: TensorNode, source: ByteSource) -> ByteSource:
             f"storage {tensor.storage.key}", f"a {dtype.name} tensor is marked as negated"
         )
     dims = merged_dims(tensor.shape, tensor.strides)
-    if dims and (len(dims) > 1 or dims[0][1] != 1) or swap or tensor.conj or tensor.neg:
+    has_gaps = bool(dims) and (len(dims) > 1 or dims[0][1] != 1)
+    if has_gaps or swap or tensor.conj or tensor.neg:
         return StridedBytes(source, tensor.shape, tensor.strides, tensor.offset, change)
     start, nbytes = tensor.offset * dtype.nbytes, tensor.nbytes
     if start == 0 and nbytes == source.nbytes:

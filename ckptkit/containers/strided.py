@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ckptkit.containers.bytesource import check_span
 from ckptkit.containers.byteswap import negate, negate_imaginary, swap_bytes
@@ -21,7 +21,13 @@ EXTENT_NBYTES = 8 << 20  # of the source, held at a time
 _SMALL_EXTENT_NBYTES = 64 << 10  # reading this much costs no more than a call of its own
 _MAX_WASTE = 4  # read a whole extent when at least a quarter of it is wanted
 
-_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # only moved, never looked at: native order is fine
+_Format = Literal["B", "H", "I", "Q"]
+_FORMATS: dict[int, _Format] = {
+    1: "B",
+    2: "H",
+    4: "I",
+    8: "Q",
+}  # only moved, never looked at: native order is fine
 
 
 class Axis(NamedTuple):
@@ -51,8 +57,11 @@ class Change(NamedTuple):
 
 
 def merged_dims(shape: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
-    """The (length, stride) pairs of a view without axes of one, and with axes joined that follow
-    each other in memory: a contiguous view becomes one pair of stride 1."""
+    """The (length, stride) pairs of a view, as few as describe it.
+
+    Axes of length one are left out, and axes that follow each other in memory are joined: a
+    contiguous view becomes one pair of stride 1.
+    """
     dims: list[tuple[int, int]] = []
     for length, stride in zip(shape, strides, strict=True):
         if length == 1:
@@ -176,7 +185,7 @@ def _fill(
         scratch = memoryview(bytearray(nbytes))
         source.read_into(source_start * item, scratch)
         ordered = sorted(axes, key=lambda axis: axis.length)
-        _copy(target, target_start, scratch.cast(target.format), 0, ordered)
+        _copy(target, target_start, scratch.cast(_FORMATS[item]), 0, ordered)
         return
     widest = max(range(len(axes)), key=lambda i: axes[i].source_step * (axes[i].length - 1))
     length, target_step, source_step = axes[widest]
@@ -210,7 +219,7 @@ def _copy(target: memoryview, t: int, source: memoryview, s: int, axes: list[Axi
         if source_step:
             items = source[s : s + source_span : source_step]
         else:
-            items = memoryview(bytes(source[s : s + 1]) * length).cast(target.format)
+            items = memoryview(bytes(source[s : s + 1]) * length).cast(_FORMATS[target.itemsize])
         target[t : t + target_span : target_step] = items
         t += line_target
         s += line_source

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.pickle_vm import read_pickle
-from ckptkit.containers.storage_users import named, storage_users
 from ckptkit.containers.storage_node import StorageId
+from ckptkit.containers.storage_users import named, storage_users
 from ckptkit.containers.storages import StorageTable
 from ckptkit.containers.trace import Tracer
 from ckptkit.containers.zip_archive import PICKLE_NAME, ZipArchive
@@ -152,7 +152,9 @@ def unread_notices(
 
     ``known`` are the beginnings of records that have their place.
     """
-    used = {archive.root + folder + key for folder, table in tables.items() for key in table.storages}
+    used = {
+        archive.root + folder + key for folder, table in tables.items() for key in table.storages
+    }
     folders = tuple(archive.root + folder for folder in tables)
     expected = (
         *(archive.root + name for name in ("data.pkl", "version", "byteorder", ".format_version")),
@@ -183,7 +185,9 @@ def archive_properties(archive: ZipArchive) -> dict[str, Node]:
     for name in ("version", ".format_version", ".storage_alignment", ".data/serialization_id"):
         content = archive.small(name)
         if content is not None:
-            found[name.removeprefix(".data/").lstrip(".")] = content.decode("ascii", "replace").strip()
+            found[name.removeprefix(".data/").lstrip(".")] = content.decode(
+                "ascii", "replace"
+            ).strip()
     return found
 
 

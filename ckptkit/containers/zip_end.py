@@ -23,7 +23,7 @@ class Directory(NamedTuple):
 
     start: int
     stop: int
-    count: int
+    n_entries: int
     notices: tuple[Notice, ...] = ()
 
 
@@ -55,9 +55,9 @@ def find_directory(file: FileBytes, limits: Limits) -> Directory:
             file.where, "two end records each name a directory of their own", "one",
             "readers would not agree on what this file holds; do not use it",
         )  # fmt: skip
-    if directory.count > limits.max_entries:
+    if directory.n_entries > limits.max_entries:
         raise LimitExceededError(
-            file.where, f"the archive has {directory.count} entries",
+            file.where, f"the archive has {directory.n_entries} entries",
             f"at most {limits.max_entries}", "raise --limit max_entries=N",
         )  # fmt: skip
     return directory
@@ -145,7 +145,7 @@ def find_shifted_archive(file: FileBytes) -> int | None:
         count, nbytes, start = fields[4:7]
         for stop in (position, position - _LOCATOR.size - _END64.size):
             directory_start = stop - nbytes
-            if count and start <= directory_start:
-                if file.read(directory_start, 4) == b"PK\x01\x02":
-                    return directory_start - start
+            fits = count and start <= directory_start
+            if fits and file.read(directory_start, 4) == b"PK\x01\x02":
+                return int(directory_start - start)
     return None

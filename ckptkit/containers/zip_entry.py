@@ -8,6 +8,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from ckptkit.containers.bytesource import FileBytes, check_span
+from ckptkit.containers.inflate import InflatedBytes
 from ckptkit.containers.zip_index import (
     FLAG_DESCRIPTOR,
     LOCAL_MARK,
@@ -18,8 +19,8 @@ from ckptkit.containers.zip_index import (
     widened,
 )
 from ckptkit.errors import ChecksumError, CorruptFileError, LimitExceededError
-from ckptkit.types import Limits
 from ckptkit.nodes import ByteSource
+from ckptkit.types import Limits
 
 _LOCAL = Struct("<4s5H3I2H")
 _CHUNK_NBYTES = 1 << 20
@@ -42,7 +43,7 @@ def locate(file: FileBytes, entry: ZipEntry) -> int:
     if flags != entry.flags or method != entry.method:
         raise _differs(file, entry, "flags or method")
     extra_start = entry.header + LOCAL_NBYTES + name_nbytes
-    start = extra_start + extra_nbytes
+    start: int = extra_start + extra_nbytes
     if start + entry.csize > entry.room:
         raise CorruptFileError(
             file.where, f"the entry {entry.name!a} runs into what comes after it",
@@ -101,8 +102,9 @@ class EntryBytes:
         start = locate(self._file, self._entry)
         stored = self._file.part(start, start + self._entry.csize, self._entry.name)
         plain = self._entry.method == STORED
-        self._raw = stored if plain else InflatedBytes(stored, self._entry)
-        return self._raw
+        raw: ByteSource = stored if plain else InflatedBytes(stored, self.nbytes)
+        self._raw = raw
+        return raw
 
     def _read_through(self, raw: ByteSource) -> None:
         buffer = memoryview(bytearray(min(_CHUNK_NBYTES, self.nbytes)))
@@ -130,76 +132,6 @@ class EntryBytes:
         )
 
 
-class InflatedBytes:
-    """A deflated entry, inflated as it is read; going back starts again from the front."""
-
-    __slots__ = ("_consumed", "_entry", "_inflater", "_pending", "_position", "_stored", "nbytes")
-
-    def __init__(self, stored: FileBytes, entry: ZipEntry) -> None:
-        self._stored, self._entry, self.nbytes = stored, entry, entry.usize
-        self._restart()
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        """Fill ``out`` from ``offset`` of the inflated bytes.
-
-        Raises: CorruptFileError if the stream is broken, too short or too long.
-        """
-        if offset < self._position:
-            self._restart()
-        while self._position < offset:
-            self._inflate(min(_CHUNK_NBYTES, offset - self._position))
-        done = 0
-        while done < out.nbytes:
-            data = self._inflate(min(_CHUNK_NBYTES, out.nbytes - done))
-            out[done : done + len(data)] = data
-            done += len(data)
-        if self._position == self.nbytes:
-            self._check_end()
-
-    def _restart(self) -> None:
-        self._inflater = zlib.decompressobj(-15)
-        self._consumed = self._position = 0
-        self._pending = b""
-
-    def _inflate(self, limit: int) -> bytes:
-        """Between 1 and ``limit`` bytes more."""
-        try:
-            while True:
-                data = self._inflater.decompress(self._pending, limit)
-                self._pending = self._inflater.unconsumed_tail
-                if data:
-                    self._position += len(data)
-                    return data
-                if self._inflater.eof or not self._refill():
-                    raise self._broken("ends too early")
-        except zlib.error as exc:
-            raise self._broken("is no deflate stream") from exc
-
-    def _refill(self) -> bool:
-        if self._pending:
-            return True
-        count = min(_CHUNK_NBYTES // 4, self._stored.nbytes - self._consumed)
-        self._pending = self._stored.read(self._consumed, count)
-        self._consumed += count
-        return count > 0
-
-    def _check_end(self) -> None:
-        try:
-            while not self._inflater.eof:
-                if self._inflater.decompress(self._pending, 1):
-                    raise self._broken(f"holds more than {self.nbytes} bytes")
-                self._pending = self._inflater.unconsumed_tail
-                if not self._inflater.eof and not self._refill():
-                    raise self._broken("has no end")
-        except zlib.error as exc:
-            raise self._broken("is no deflate stream") from exc
-
-    def _broken(self, how: str) -> CorruptFileError:
-        return CorruptFileError(
-            self._stored.where, f"the deflated entry {how}", advice="fetch the file again"
-        )
-
-
 def read_entry(index: ZipIndex, entry: ZipEntry, limits: Limits, *, check: bool = True) -> bytes:
     """The whole content of an entry that has to be held in memory, such as a pickle.
 
@@ -218,12 +150,6 @@ def read_entry(index: ZipIndex, entry: ZipEntry, limits: Limits, *, check: bool 
     out = bytearray(entry.usize)
     source.read_into(0, memoryview(out))
     return bytes(out)
-
-
-def has_true_crc(index: ZipIndex, entry: ZipEntry, data: bytes) -> bool:
-    """Say whether ``data``, the entry's content, has the CRC-32 of the directory."""
-    del index
-    return zlib.crc32(data) == entry.crc
 
 
 def _differs(file: FileBytes, entry: ZipEntry, what: str) -> CorruptFileError:

@@ -18,22 +18,26 @@ def open_zip(probe: Probe, limits: Limits) -> Opened:
     """
     file = FileBytes(probe.path)
     try:
-        archive = ZipArchive(file, limits)
-        archive.notices.extend(polyglot_notices(file, "zip"))
-        if archive.entry("constants.pkl") is not None:
-            from ckptkit.containers.torchscript import open_torchscript
-
-            return open_torchscript(archive, probe)
-        if archive.entry(PICKLE_NAME) is not None:
-            return open_torch_zip(archive, probe)
-        if archive.small("archive_format") == b"pt2":
-            from ckptkit.containers.torch_export import open_torch_export
-
-            return open_torch_export(archive, probe)
-        raise _foreign(archive)
+        return _open(file, probe, limits)
     except BaseException:
         file.close()
         raise
+
+
+def _open(file: FileBytes, probe: Probe, limits: Limits) -> Opened:
+    archive = ZipArchive(file, limits)
+    archive.notices.extend(polyglot_notices(file, "zip"))
+    if archive.entry("constants.pkl") is not None:
+        from ckptkit.containers.torchscript import open_torchscript
+
+        return open_torchscript(archive, probe)
+    if archive.entry(PICKLE_NAME) is not None:
+        return open_torch_zip(archive, probe)
+    if archive.small("archive_format") == b"pt2":
+        from ckptkit.containers.torch_export import open_torch_export
+
+        return open_torch_export(archive, probe)
+    raise _foreign(archive)
 
 
 def _foreign(archive: ZipArchive) -> CkptkitError:

@@ -7,7 +7,8 @@ overlap, prepended data), and takes a second for 100,000 entries.
 from __future__ import annotations
 
 import re
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - said as what it means here
 from typing import NamedTuple
 
 from ckptkit.containers.bytesource import FileBytes
@@ -68,7 +69,7 @@ def read_zip_index(file: FileBytes, limits: Limits) -> ZipIndex:
     """
     directory = find_directory(file, limits)
     data = file.read(directory.start, directory.stop - directory.start)
-    rows = _parse_rows(file, data, directory.count)
+    rows = _parse_rows(file, data, directory.n_entries)
     _check_names(file, [row[0] for row in rows])
     entries, notices = _place(file, rows, directory.start)
     _check_inflation(file, entries, limits)
@@ -142,7 +143,9 @@ def _check_names(file: FileBytes, names: list[bytes]) -> None:
     joined = b"\x00".join(name.removesuffix(b"/") for name in names)
     bad = _BAD_NAME.search(joined)
     if bad is not None and names:
-        place = joined.count(b"\x00", 0, bad.start() + 1 if bad.group()[:1] == b"\x00" else bad.start())
+        place = joined.count(
+            b"\x00", 0, bad.start() + 1 if bad.group()[:1] == b"\x00" else bad.start()
+        )
         raise UnsafePathError(
             file.where, f"the entry name {_shown(names[place])} leaves the archive or hides",
             "plain relative names", "do not unpack this file",
@@ -170,8 +173,8 @@ def _place(
         stop = header
     entries: dict[str, ZipEntry] = {}
     for row, limit in zip(rows, room, strict=True):
-        name = _decoded(file, row[0], row[6])
-        entries[name] = ZipEntry(name, *row, limit)
+        text = _decoded(file, row[0], row[6])
+        entries[text] = ZipEntry(text, *row, limit)
     if stop == 0:
         return entries, ()
     message = f"the first {stop} bytes belong to no entry of the archive"
