@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -57,15 +57,21 @@ def of_error(exc: errors.CkptkitError) -> Failure:
     return Failure(exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.advice)
 
 
+def error_json(error: errors.CkptkitError) -> dict[str, Any]:
+    """One of our own errors as plain data; what is not said is left out."""
+    return _failure_json(of_error(error))
+
+
+def _failure_json(failure: Failure) -> dict[str, Any]:
+    return {name: value for name, value in failure._asdict().items() if value and name != "usage"}
+
+
 def report(failure: Failure, *, as_json: bool) -> None:
     """Write a failure to stderr, and with ``--json`` as an object to stdout too."""
     if as_json:
         import json
 
-        fields = {
-            name: value for name, value in failure._asdict().items() if value and name != "usage"
-        }
-        sys.stdout.write(json.dumps({"error": fields}) + "\n")
+        sys.stdout.write(json.dumps({"error": _failure_json(failure)}) + "\n")
         sys.stdout.flush()
     if failure.usage:
         sys.stderr.write(failure.usage + "\n")

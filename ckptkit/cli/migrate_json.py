@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ckptkit.cli.failures import of_error
+from ckptkit.cli.failures import error_json
 from ckptkit.cli.json_output import notice_json
 from ckptkit.tree.paths import path_text
 
@@ -41,13 +41,7 @@ def tree_json(report: Any) -> dict[str, Any]:
     return {
         "reports": [migration_json(one) for one in report.reports],
         "failures": [
-            {"path": str(path), "error": _error_json(error)} for path, error in report.failures
+            {"path": str(path), "error": error_json(error)} for path, error in report.failures
         ],
         "skipped": [{"path": str(path), "reason": reason} for path, reason in report.skipped],
     }
-
-
-def _error_json(error: Any) -> dict[str, Any]:
-    fields = of_error(error)._asdict()
-    del fields["usage"]
-    return fields

@@ -163,4 +163,4 @@ def _pickle(found: Inspection) -> Any:
     """Names that an unpickler would call and that are not those of an honest checkpoint."""
     from ckptkit.cli.danger import summarise
 
-    return summarise(found.scans)
+    return summarise(found)

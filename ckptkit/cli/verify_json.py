@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ckptkit.cli.failures import of_error
+from ckptkit.cli.failures import error_json
 from ckptkit.cli.json_output import notice_json
 from ckptkit.verbs.verify import Verification
 
@@ -38,6 +38,4 @@ def _one(found: Verification) -> dict[str, Any]:
 
 
 def _failed(path: str, error: Any) -> dict[str, Any]:
-    failure = of_error(error)
-    fields = {name: value for name, value in failure._asdict().items() if name != "usage"}
-    return {"path": path, "verdict": "error", "error": fields}
+    return {"path": path, "verdict": "error", "error": error_json(error)}
