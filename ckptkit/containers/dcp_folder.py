@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from ckptkit.containers.dcp_items import DcpItems, places_of
 from ckptkit.containers.dcp_metadata import BytesItem, DcpMetadata
 from ckptkit.containers.dcp_nesting import nest
-from ckptkit.containers.dcp_scan import METADATA, SHARD_SUFFIX, read_metadata, scan_dcp_folder
+from ckptkit.containers.dcp_scan import (
+    METADATA,
+    SHARD_SUFFIX,
+    is_metadata_name,
+    read_metadata,
+    scan_dcp_folder,
+)
 from ckptkit.containers.folder_contents import FolderContents
 from ckptkit.containers.folder_roles import is_dcp_folder, is_unit
 from ckptkit.containers.folder_scan import FolderListing, scan_folder
@@ -24,7 +30,8 @@ class DcpFolderContainer:
 
     ``root`` is the nested state. Other files of the folder (Lightning's ``meta.pt``) stand in it
     under their file names, as in ``FolderContainer``; ``properties["files"]`` names them,
-    ``side_files`` has the byte-exact ones, ``metadata`` what ``.metadata`` says of itself.
+    ``side_files`` has the byte-exact ones, ``nested`` names subfolders that are checkpoints
+    themselves and stay closed, ``metadata`` is what ``.metadata`` says of itself.
     """
 
     name = "dcp"
@@ -40,7 +47,8 @@ class DcpFolderContainer:
         _require_whole(probe)
         listing = scan_folder(probe.path, limits, is_unit)
         others = [file for file in listing.files if not _is_ours(file.name)]
-        rest = listing._replace(files=tuple(others))
+        # What lies deeper is not opened: folders inside folders could go on for ever.
+        rest = listing._replace(files=tuple(others), units=())
         contents = FolderContents(rest, probe.path, limits)
         items = DcpItems(probe.path, limits)
 
@@ -61,12 +69,13 @@ class DcpFolderContainer:
         return Opened(
             path=probe.path,
             container=self.name,
-            nbytes=sum(file.nbytes for file in listing.files) + contents.units_nbytes,
+            nbytes=sum(file.nbytes for file in listing.files),
             root=state,
             properties={
                 "metadata": metadata.facts,
                 "files": SeqNode(files),
                 "side_files": MapNode(contents.side_files),
+                "nested": SeqNode([unit.name for unit in listing.units]),
             },
             scans=(tracer.scan(), *items.scans, *contents.parts.scans()),
             notices=(
@@ -85,11 +94,12 @@ class DcpFolderContainer:
 
 
 def _is_ours(name: str) -> bool:
-    return name == METADATA or (name.endswith(SHARD_SUFFIX) and "/" not in name)
+    is_plain = "/" not in name
+    return is_plain and (is_metadata_name(name) or name.endswith(SHARD_SUFFIX))
 
 
 def _require_whole(probe: Probe) -> None:
-    if METADATA not in probe.names:
+    if not any(map(is_metadata_name, probe.names)):
         raise UnfinishedError(
             probe.path,
             "holds shards (.distcp), but no .metadata, which is written last",

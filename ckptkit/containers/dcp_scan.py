@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
@@ -17,12 +18,13 @@ from ckptkit.containers.safetensors import looks_like_safetensors
 from ckptkit.containers.trace import Tracer
 from ckptkit.containers.zip_index import LOCAL_MARK
 from ckptkit.containers.zip_scan import scan_archive
-from ckptkit.errors import CkptkitError, ContainerError, LimitExceededError
+from ckptkit.errors import CkptkitError, ContainerError, CorruptFileError, LimitExceededError
 from ckptkit.protocols import StreamScan
 from ckptkit.types import Limits
 
 METADATA = ".metadata"
 SHARD_SUFFIX = ".distcp"
+_RANK_METADATA = re.compile(r"__\d+\.metadata")  # torch: use_collectives=False
 _END_MARK, _END_NBYTES = b"PK\x05\x06", 22
 _BLOCK_NBYTES = 1 << 20
 
@@ -32,16 +34,32 @@ def read_metadata(folder: FilePath, limits: Limits, tracer: Tracer) -> DcpMetada
 
     Raises: ContainerError.
     """
-    with FileBytes(inner_file(folder, METADATA)) as file:
+    path = _metadata_file(folder)
+    with FileBytes(path) as file:
         if file.nbytes > limits.max_pickle_nbytes:
             expected = f"at most {limits.max_pickle_nbytes} (max_pickle_nbytes)"
             raise LimitExceededError(file.where, f"has {file.nbytes} bytes", expected)
         data = file.read(0, file.nbytes)
     result = read_pickle(data, stream=METADATA, tracer=tracer, limits=limits)
-    where = str(folder / METADATA)
-    metadata = interpret_metadata(result.value, where, limits)
-    check_places(metadata, where)
+    metadata = interpret_metadata(result.value, str(path), limits)
+    check_places(metadata, str(path))
     return metadata
+
+
+def is_metadata_name(name: str) -> bool:
+    """Say whether a file is the metadata of all ranks, or of one rank that saved alone."""
+    return name == METADATA or _RANK_METADATA.fullmatch(name) is not None
+
+
+def _metadata_file(folder: FilePath) -> FilePath:
+    """Find the metadata: of all ranks, or of the only one that wrote any."""
+    alone = [path.name for path in folder.iterdir() if _RANK_METADATA.fullmatch(path.name)]
+    if (folder / METADATA).exists() or not alone:
+        return inner_file(folder, METADATA)
+    if len(alone) > 1:
+        seen = f"{len(alone)} ranks saved alone, each with a .metadata of its own"
+        raise CorruptFileError(folder, seen, "one save of all ranks", "load it with torch")
+    return inner_file(folder, alone[0])
 
 
 def scan_dcp_folder(folder: FilePath, name: str, limits: Limits) -> Iterator[StreamScan]:

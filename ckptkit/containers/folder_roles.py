@@ -69,7 +69,7 @@ def claims_to_be_checkpoint(name: str) -> bool:
 
 def is_dcp_folder(names: tuple[str, ...]) -> bool:
     """Say whether a folder is one torch.distributed.checkpoint save, whole or not."""
-    return ".metadata" in names or any(name.endswith(".distcp") for name in names)
+    return any(name == ".metadata" or name.endswith(".distcp") for name in names)
 
 
 def is_own_checkpoint(name: str, names: tuple[str, ...]) -> bool:

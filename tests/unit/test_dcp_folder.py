@@ -177,6 +177,33 @@ def test_flat_names_without_planner_data_and_files_beside(tmp_path: Path) -> Non
     opened.close()
 
 
+def test_one_rank_that_saved_alone_is_read_and_several_are_refused(tmp_path: Path) -> None:
+    maker = FolderMaker(tmp_path / "c")
+    maker.add_tensor("t", torch.ones(2), [((0,), (2,))])
+    folder = maker.write()
+    (folder / ".metadata").rename(folder / "__0.metadata")
+    opened = open_folder(folder)
+    assert same(live(opened.root), {"t": torch.ones(2)})
+    opened.close()
+    (folder / "__1.metadata").write_bytes((folder / "__0.metadata").read_bytes())
+    with pytest.raises(CorruptFileError, match="2 ranks"):
+        open_folder(folder)
+
+
+def test_checkpoints_inside_a_checkpoint_stay_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    for depth in range(300):  # opened one inside the other, they would exhaust the stack
+        inner = folder / "/".join(["d"] * depth)
+        inner.mkdir(parents=True)
+        (inner / ".metadata").write_bytes(b"")
+    maker = FolderMaker(folder)
+    maker.add_object("o", 1)
+    opened = open_folder(maker.write())
+    assert list(opened.root) == ["o"]
+    assert opened.properties["nested"].items == ["d"]
+    opened.close()
+
+
 def test_a_payload_in_the_metadata_is_named_and_not_run(tmp_path: Path) -> None:
     class Payload:
         def __reduce__(self) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.safetensors_header import dump_header, parse_header, shown
 from ckptkit.errors import (
     CkptkitError,
@@ -147,18 +149,26 @@ def test_the_same_specs_give_the_same_bytes() -> None:
     }  # fmt: skip
 
 
-def test_a_hundred_thousand_tensors_parse_within_a_second() -> None:
+def test_parsing_costs_a_few_times_the_json_alone() -> None:
     specs = [
         TensorSpec(f"transformer.layers.{index}.weight", DTYPES["float32"], (4, 4))
-        for index in range(100_000)
+        for index in range(50_000)
     ]
     header, spans = dump_header(specs)
-    best = min(_parse_time(header, spans[-1].stop) for _ in range(3))
-    assert best < 1.5, f"{best:.2f} s"  # 0.5 s on a quiet core; the rest is for busy machines
+
+    def parse_whole() -> None:
+        assert (
+            len(parse_header(header[8:], "a file", spans[-1].stop - len(header)).entries) == 50_000
+        )
+
+    with paused_gc():
+        plain = min(_seconds(lambda: json.loads(header[8:])) for _ in range(5))
+        ours = min(_seconds(parse_whole) for _ in range(5))
+    # Measured: 2.7 times. A ratio holds on a busy machine too, where seconds do not.
+    assert ours < 6 * plain, f"{ours / plain:.1f} times"
 
 
-def _parse_time(header: bytes, file_nbytes: int) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
-    parsed = parse_header(header[8:], "a file", file_nbytes - len(header))
-    assert len(parsed.entries) == 100_000
+    work()
     return time.perf_counter() - start
