@@ -175,12 +175,21 @@ def _exchange(staged: Path, target: Path) -> Path:
         try:
             rename_new(staged, target)
         except OSError:
-            rename_new(old, target)
+            _put_back(old, target)
             raise
     finally:
         if isinstance(lock, int):
             kernel.close_quietly(lock)
     return old
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undo the first of two steps; a checkpoint that others put there meanwhile replaces it."""
+    try:
+        rename_new(old, target)
+    except FileExistsError:
+        kernel.sync_folder(target.parent)
+        remove(old)
 
 
 def _sync_folders(root: Path) -> None:

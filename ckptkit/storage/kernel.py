@@ -15,6 +15,7 @@ from typing import Any
 UNSUPPORTED = frozenset(
     {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY, errno.EBADF}
 )
+NO_LINKS = UNSUPPORTED | {errno.EXDEV, errno.EPERM, errno.EMLINK}  # what link(2) may answer
 AT_FDCWD = -100  # linux/fcntl.h
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2  # linux/fs.h
 RENAME_SWAP, RENAME_EXCL = 2, 4  # sys/stdio.h of macOS

@@ -167,15 +167,39 @@ def recover_two_step(target: Path) -> bool:
 
 
 def rename_new(source: Path, target: Path) -> None:
-    """Rename onto a name that must be free. Raises: OSError, EEXIST if it is taken.
+    """Rename onto a name that must be free. Raises: OSError, FileExistsError if it is taken.
 
-    Where the kernel or the file system cannot refuse by itself, a look just before has to do.
+    Where the kernel or the file system cannot refuse by itself, a look just before has to do;
+    a rename never replaces a folder with something in it, and a link never replaces a file.
     """
     try:
         kernel.rename_noreplace(source, target)
     except OSError as exc:
         if exc.errno not in kernel.UNSUPPORTED:
             raise
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from exc
-        os.rename(source, target)  # noqa: PTH104 - as the other renames are spelled
+        _rename_after_look(source, target)
+
+
+def _rename_after_look(source: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    try:
+        if source.is_dir() or not _linked(source, target):
+            os.rename(source, target)  # noqa: PTH104 - as the other renames are spelled
+        else:
+            source.unlink()
+    except OSError as exc:
+        if exc.errno in (errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):  # made since the look
+            raise FileExistsError(errno.EEXIST, exc.strerror, str(target)) from exc
+        raise
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Give a file its final name as a second one; False where there are no links (FAT)."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno not in kernel.NO_LINKS:
+            raise
+        return False
+    return True

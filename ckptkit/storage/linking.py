@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from pathlib import Path
@@ -12,8 +11,6 @@ from ckptkit.storage import kernel
 from ckptkit.storage.crew import BLOCK_NBYTES
 from ckptkit.storage.freespace import free_nbytes, storage_error
 from ckptkit.storage.writer import CREATE
-
-_NO_LINKS = kernel.UNSUPPORTED | {errno.EXDEV, errno.EPERM, errno.EMLINK}
 
 
 def hard_link_or_copy(source: Path, target: Path) -> bool:
@@ -31,7 +28,7 @@ def hard_link_or_copy(source: Path, target: Path) -> bool:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError as exc:
-            if exc.errno not in _NO_LINKS:
+            if exc.errno not in kernel.NO_LINKS:
                 raise
             _copy(source, target)
             return False

@@ -23,8 +23,7 @@ BEFORE = pytest.mark.parametrize("before", [None, OLD], ids=["new-target", "repl
 
 @SYSTEMS
 @BEFORE
-@pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn-write"])
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("torn", "workers"), [(False, 3), (True, 1)], ids=["killed", "torn-write"])
 def test_after_a_kill_at_any_call_the_old_one_or_the_new_one_is_whole(
     tmp_path, system, before, torn, workers
 ):

@@ -86,6 +86,14 @@ def test_a_plan_starts_giants_first_and_shares_the_rest_evenly():
     assert max(run.nbytes for run in runs[1:]) <= 64 << 20
 
 
+def test_a_write_that_the_system_cuts_short_is_continued(tmp_path, monkeypatch):
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: whole(fd, data[:70_001], at))
+    parts = (Bytes(random.Random(1).randbytes(1_500_000)), Bytes(b"tail"))
+    write_files(tmp_path, [FileToWrite("f", b"h" * 99_999, parts)])
+    assert (tmp_path / "f").read_bytes() == b"h" * 99_999 + parts[0].data + b"tail"
+
+
 def test_small_parts_share_write_calls(tmp_path):
     parts = tuple(Bytes(bytes([i % 251]) * 256) for i in range(20_000))
     with intercepted() as tape:
