@@ -73,8 +73,21 @@ BROKEN: tuple[Name, ...] = (
 )
 
 
+#: Names that must be listed, but that could as well be somebody's own honest package or method.
+UNDECIDED: frozenset[Name] = frozenset(
+    {
+        ("torch", "Tensor.backward"), ("torch", "_utils._rebuild_tensor_v2"), ("torch._util", "s_rebuild_tensor_v2"),
+        ("torch._utils_", "_rebuild_tensor_v2"), ("torch._utils.evil", "_rebuild_tensor_v2"),
+        ("torch_utils", "_rebuild_tensor_v2"), ("Torch._utils", "_rebuild_tensor_v2"),
+        ("torch._utils", "_Rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor_v22"),
+        ("numpy.core.multiarray.evil", "_reconstruct"), ("collections.abc", "OrderedDict"),
+    }
+)  # fmt: skip
+
+
 def _wrapped(slug: str, group: str, names: tuple[Name, ...], body: bytes, protocol: int) -> Case:
-    return Case(slug, group, file_of(torch_zip(b.stream(body, protocol))), names=names, alarm=True)
+    alarm = None if set(names) <= UNDECIDED else True
+    return Case(slug, group, file_of(torch_zip(b.stream(body, protocol))), names=names, alarm=alarm)
 
 
 def odd_names() -> Iterator[Case]:

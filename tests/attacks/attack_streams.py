@@ -147,7 +147,7 @@ def cases() -> Iterator[Case]:
                 live=live if wrap == "bare" else None,
             )  # fmt: skip
     for title, data in framed():
-        names = () if title == "cut" else SYS
+        names = () if title in {"cut", "max"} else SYS
         yield Case(f"frame-{title}", "FRAME and length lies", file_of(data, ".pkl"), names=names, alarm=True if names else None)
     for title, group, data in memo_and_buffers():
         yield Case(f"memo-{title}", group, file_of(data, ".pkl"))

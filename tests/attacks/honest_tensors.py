@@ -88,6 +88,7 @@ def _compound() -> dict[str, Maker]:
         "meta-parameter": lambda: torch.nn.Linear(2, 3, device="meta").state_dict(),
         "storage": lambda: {"a": torch.arange(4.0).untyped_storage(), "b": torch.ones(2)},
         "typed-storage": lambda: {"a": torch.FloatStorage([1.0, 2.0]), "b": torch.ones(2)},
+        "odd-names": lambda: {"a\x7fb": torch.ones(1), "\u202e": torch.ones(2), "a/b\\c": torch.ones(3), "": torch.ones(4)},
         "tensor-as-key": lambda: {torch.arange(3): "x"},
         "tensor-in-set": lambda: {torch.arange(3), torch.arange(4)},
     }  # fmt: skip

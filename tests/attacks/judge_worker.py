@@ -141,14 +141,17 @@ def attempt(path: Path) -> dict[str, Any]:
             tensors, errors = use(opened)
             out["tensors"], out["use_errors"] = tensors, [f"{type(e).__name__}: {e!s:.300}" for e in errors[:5]]
             stage = "check"
+            signal.alarm(SECONDS)
             for _ in opened.checks():
                 pass
             opened.close()
             stage = "load"
+            signal.alarm(SECONDS)
             opening.load(path).close()
         except CkptkitError as exc:
             out["error"] = f"{type(exc).__name__}: {exc!s:.300}"
         stage = "scan"
+        signal.alarm(SECONDS)
         try:
             out["scan"] = scan(path)
         except CkptkitError as exc:
