@@ -29,7 +29,7 @@ def place_average(draft: Draft, one: Found, role: Path) -> None:
         _place_ema_pytorch(draft, one, target)
     elif one.weights is not None:
         place_weights(draft, one.weights, target)
-        if isinstance(one.node, MapNode) and one.weights.path != one.path and not role:
+        if isinstance(one.node, MapNode) and one.weights.path != _base(one) and not role:
             _place_counts(draft, one)
     else:
         _place_shadow(draft, one, target, single=not role)

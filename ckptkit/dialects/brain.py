@@ -5,7 +5,7 @@ from __future__ import annotations
 from ckptkit.dialects import filling
 from ckptkit.dialects.draft import Draft, find
 from ckptkit.dialects.progress import Meaning
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.protocols import Recognition, SourceView
 
@@ -22,11 +22,10 @@ class Brain(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """82 for best_val, val_loss, global_step and epoch; 90 if the config has d_shared."""
-        found = sort_keys(view.root)
-        wanted = ("best_val", "val_loss", "global_step", "epoch")
-        if found is None or not found.has("model", "optimizer"):
+        if not has_keys(view.root, "best_val", "val_loss", "global_step", "epoch"):
             return None
-        if not all(key in found.keys for key in wanted):
+        found = sort_keys(view.root)
+        if found is None or not found.has("model", "optimizer"):
             return None
         told = ("best_val, val_loss, global_step and epoch together",)
         if find(view.root, (*found.base, "config", "d_shared")) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ckptkit.dialects.looks import history_length
 from ckptkit.dialects.progress import Meaning
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.nodes import SeqNode
 from ckptkit.protocols import Recognition, SourceView
@@ -24,10 +24,8 @@ class BuildingSegmentation(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """84 for its six keys with losses as lists; 76 where the losses are single numbers."""
-        found = sort_keys(view.root)
-        if found is None or not all(key in found.keys for key in KEYS):
-            return None
-        if not found.has("model", "optimizer", "epoch"):
+        found = sort_keys(view.root) if has_keys(view.root, *KEYS) else None
+        if found is None or not found.has("model", "optimizer", "epoch"):
             return None
         series = [one for one in found.sections.get("history", ()) if one.key.endswith("_loss")]
         if len(series) == 2:

@@ -8,6 +8,7 @@ from ckptkit.dialects.sorting import Sorted, join, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.protocols import Reading, Recognition, SourceView
+from ckptkit.tree import key_text
 
 CONTAINER = "dcp"
 #: Lightning and Fabric save what is no tensor apart, in a file of the same folder.
@@ -24,7 +25,7 @@ class Dcp(TrainingDict):
         """92 for the folder itself; what users nested in it is sorted by its keys."""
         if view.container != CONTAINER or not isinstance(view.root, MapNode):
             return None
-        names = [key for key in view.root if isinstance(key, str)][:4]
+        names = [key_text(key) for key in list(view.root)[:4]]
         return Recognition(92, (f".metadata of a distributed save with {', '.join(names)}",))
 
     def interpret(self, view: SourceView) -> Reading:
@@ -48,7 +49,10 @@ def sort_sharded(root: Node) -> Sorted | None:
     shards, meta = sort_keys(root), sort_keys(root, (META,))
     if shards is None or meta is None:
         return shards
-    return join(shards, meta)
+    outside = {
+        name: [one for one in group if one.key != META] for name, group in shards.sections.items()
+    }
+    return join(shards._replace(sections=outside), meta)
 
 
 def _place_bare(draft: Draft, view: SourceView) -> None:

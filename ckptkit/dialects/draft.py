@@ -51,7 +51,10 @@ class Draft:
         self._taken: dict[Any, Any] = {}
 
     def take(self, source: Path, target: Path, note: str = "") -> Node:
-        """Move the subtree at ``source`` to ``target``, unchanged."""
+        """Move the subtree at ``source`` to ``target``, unchanged.
+
+        Inside a subtree that was taken before, this is the same as ``show``.
+        """
         node = resolve(self.root, source)
         self._mark(source)
         self._move(Move(source, target, None, note), node)
@@ -112,6 +115,8 @@ class Draft:
         place = self._taken
         for key in source[:-1]:
             place = place.setdefault(key, {})
+            if place is _TAKEN:
+                return  # it is on its way with what lies around it, and shown here besides
         if source:
             place[source[-1]] = _TAKEN
         else:

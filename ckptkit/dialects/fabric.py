@@ -25,12 +25,10 @@ class Fabric(TrainingDict):
         """93 for a folder with meta.pt, 62 for a ``.ckpt`` written through a file object."""
         if is_sharded_with_meta(view):
             return Recognition(93, (f"{META} beside a distributed save",))
+        if view.properties.get("root") != FILE_OBJECT_ROOT or not view.name.endswith(".ckpt"):
+            return None
         found = sort_keys(view.root)
         if found is None or not found.has("model", "optimizer"):
-            return None
-        if view.properties.get("root") != FILE_OBJECT_ROOT:
-            return None
-        if not view.name.endswith(".ckpt") or "pytorch-lightning_version" in found.keys:
             return None
         return Recognition(62, ("a .ckpt of a training dict, written through a file object",))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ckptkit.dialects.draft import find
 from ckptkit.dialects.progress import Meaning
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.protocols import Recognition, SourceView
 
@@ -22,8 +22,8 @@ class ImageNet(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """86 for arch, state_dict and a best accuracy."""
-        found = sort_keys(view.root)
-        if found is None or not {"arch", "state_dict"} <= found.keys or not found.has("model"):
+        found = sort_keys(view.root) if has_keys(view.root, "arch", "state_dict") else None
+        if found is None or not found.has("model"):
             return None
         best = next((key for key in BESTS if key in found.keys), None)
         if best is None or "version" in found.keys:
@@ -47,10 +47,9 @@ class Timm(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """88 for arch, version, state_dict and epoch."""
-        found = sort_keys(view.root)
-        if found is None or not {"arch", "version", "state_dict", "epoch"} <= found.keys:
-            return None
-        if not found.has("model"):
+        keys = ("arch", "version", "state_dict", "epoch")
+        found = sort_keys(view.root) if has_keys(view.root, *keys) else None
+        if found is None or not found.has("model"):
             return None
         return Recognition(88, ("arch, version, state_dict and epoch together",))
 

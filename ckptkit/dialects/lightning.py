@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from ckptkit.dialects import filling
-from ckptkit.dialects.dcp import is_sharded_with_meta, sort_sharded
+from ckptkit.dialects.dcp import META, is_sharded_with_meta, sort_sharded
 from ckptkit.dialects.draft import Draft, find
 from ckptkit.dialects.hints import tell_absolute_paths
-from ckptkit.dialects.looks import is_number, is_state_dict
+from ckptkit.dialects.looks import fields, is_number, is_state_dict
 from ckptkit.dialects.progress import Meaning
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.dialects.weights import place_names
 from ckptkit.nodes import MapNode, Node, Record
 from ckptkit.protocols import Reading, Recognition, SourceView
+from ckptkit.tree import key_text
 
 VERSION = "pytorch-lightning_version"
 ATTRIBUTE_DICTS = frozenset(
@@ -44,14 +45,13 @@ class Lightning(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """98 for its version key, 90 for its hyper-parameters, 66 for keys called as its own."""
-        sharded = is_sharded_with_meta(view)
-        found = sort_sharded(view.root) if sharded else sort_keys(view.root)
-        if found is None:
+        keys = view.root if not is_sharded_with_meta(view) else view.root[META]
+        if has_keys(keys, VERSION):
+            return Recognition(98, (f"{VERSION} {_version(keys)}",))
+        if not has_keys(view.root, "state_dict", "hyper_parameters"):
             return None
-        if VERSION in found.keys:
-            version = find(view.root, (*found.base, VERSION))
-            return Recognition(98, (f"{VERSION} {version}",))
-        if not {"state_dict", "hyper_parameters"} <= found.keys or not found.has("model"):
+        found = sort_keys(view.root)
+        if found is None or not found.has("model"):
             return None
         hparams = find(view.root, (*found.base, "hyper_parameters"))
         if isinstance(hparams, Record) and tuple(hparams.name) in ATTRIBUTE_DICTS:
@@ -77,7 +77,7 @@ class Lightning(TrainingDict):
             sections.setdefault("config", []).append(Found(DATA_HPARAMS, path, hparams))
         for key in SCALERS:
             path = (*found.base, key)
-            if isinstance(find(draft.root, path), MapNode) and "scaler" not in sections:
+            if isinstance(find(draft.root, path), MapNode) and not sections.get("scaler"):
                 sections["scaler"] = [Found(key, path, find(draft.root, path))]
         super().fill(draft, found)
 
@@ -156,6 +156,11 @@ def epochs_done(fit_loop: Node) -> int | None:
         return None
     at_end = find(fit_loop, ("epoch_loop.batch_progress", "is_last_batch")) is True
     return int(completed) + (1 if at_end and ready > completed else 0)
+
+
+def _version(keys: Node) -> str | None:
+    named = fields(keys)
+    return None if named is None else key_text(named[0].get(VERSION))
 
 
 def _mode_of(state_key: Node) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ckptkit.dialects import filling
 from ckptkit.dialects.draft import Draft
 from ckptkit.dialects.progress import Meaning, by_history
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.protocols import Recognition, SourceView
 
@@ -25,11 +25,9 @@ class Noon2(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """78 for best_val_loss, history, config, optimizer and scheduler; 80 with its file name."""
-        found = sort_keys(view.root)
-        if found is None or "best_val_loss" not in found.keys:
-            return None
+        found = sort_keys(view.root) if has_keys(view.root, "best_val_loss") else None
         wanted = ("model", "optimizer", "scheduler", "epoch", "history", "config")
-        if not found.has(*wanted):
+        if found is None or not found.has(*wanted):
             return None
         told = ("best_val_loss, history, config, optimizer and scheduler together",)
         if view.name.lower().startswith(FILES):

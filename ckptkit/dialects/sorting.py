@@ -11,11 +11,10 @@ from ckptkit.dialects.looks import (
     is_optimizer,
     is_scaler,
     is_scheduler,
-    is_state_dict,
     is_tensor,
 )
 from ckptkit.dialects.synonyms import Sense, is_measure, sense_of
-from ckptkit.dialects.weights import Weights, find_weights
+from ckptkit.dialects.weights import INNER, Weights, find_weights
 from ckptkit.nodes import MapNode, Node, Path, Record, SeqNode
 
 #: More keys than any training dict has; a bare state_dict of 100,000 names is left alone.
@@ -69,13 +68,19 @@ def sort_keys(root: Node, below: Path = ()) -> Sorted | None:
                 Found(key, w.path, node, w.role or key, 90, w)
                 for w in find_weights(node, (*base, key))
             ]
-    _add_wrapped_configs(root, sections)
+    _add_wrapped_configs(root, base, sections)
     if "model" not in sections and "ema" not in sections and homeless:
         sections["model"] = homeless
     for group in sections.values():
         group.sort(key=lambda one: one.rank)  # stable: the order of the file among equals
     keys = frozenset(key for key in mapping if isinstance(key, str))
     return Sorted(base, keys, sections)
+
+
+def has_keys(root: Node, *keys: str) -> bool:
+    """Say whether a few named parts are there; much cheaper than sorting them all."""
+    named = fields(root)
+    return named is not None and all(key in named[0] for key in keys)
 
 
 def join(first: Sorted, second: Sorted) -> Sorted:
@@ -104,16 +109,18 @@ def _place_key(key: str, path: Path, node: Node) -> list[tuple[str, Found]]:
     return []
 
 
-def _add_wrapped_configs(root: Node, sections: dict[str, list[Found]]) -> None:
+def _add_wrapped_configs(root: Node, base: Path, sections: dict[str, list[Found]]) -> None:
     """What stands beside a state_dict in its own wrapper, where it says how to build the model."""
     for one in list(sections.get("model", ())):
-        if one.weights is None or not isinstance(one.node, MapNode) or is_state_dict(one.node):
+        above = one.path[:-1]
+        if len(above) <= len(base) or one.path[-1] not in INNER:
             continue
-        for key, node in one.node.items():
+        wrapper = find(root, above)
+        for key, node in wrapper.items() if isinstance(wrapper, MapNode) else ():
             sense = sense_of(key) if isinstance(key, str) else None
-            path = (*one.weights.path[:-1], key)
-            if sense and sense.section == "config" and find(root, path) is node:
-                sections.setdefault("config", []).append(Found(key, path, node, "", sense.rank))
+            if sense and sense.section == "config" and not find_weights(node, ()):
+                found = Found(key, (*above, key), node, "", sense.rank)
+                sections.setdefault("config", []).append(found)
 
 
 def _as_weights(key: str, path: Path, node: Node, sense: Sense) -> list[tuple[str, Found]]:

@@ -27,11 +27,14 @@ class Text2Sign(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """72 for its file names together with epoch, step, weights and optimizer, no history."""
-        found = sort_keys(view.root)
-        stem = _stem(view.name)
-        if found is None or not stem.startswith((EPOCH_END, *EPOCH_RUNNING, LATEST)):
+        if not _stem(view.name).startswith((EPOCH_END, *EPOCH_RUNNING, LATEST)):
             return None
-        if not found.has("model", "optimizer", "epoch", "step") or _has_more(found):
+        found = sort_keys(view.root)
+        if (
+            found is None
+            or not found.has("model", "optimizer", "epoch", "step")
+            or _has_more(found)
+        ):
             return None
         return Recognition(
             72, (f"the file is called {view.name}", "epoch, step, weights and optimizer beside it")

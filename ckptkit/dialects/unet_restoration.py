@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ckptkit.dialects.draft import find
 from ckptkit.dialects.progress import Meaning
-from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.nodes import MapNode, Node
 from ckptkit.protocols import Recognition, SourceView
@@ -24,13 +24,16 @@ class UnetRestoration(TrainingDict):
 
     def recognise(self, view: SourceView) -> Recognition | None:
         """84 for metrics of exactly train and val; 80 for an emergency file by its name."""
+        is_emergency = view.name.lower().startswith(EMERGENCY)
+        if not is_emergency and not has_keys(view.root, "metrics"):
+            return None
         found = sort_keys(view.root)
         if found is None or not found.has("model", "optimizer", "epoch"):
             return None
         metrics = find(view.root, (*found.base, "metrics"))
         if _is_train_and_val(metrics):
             return Recognition(84, ("metrics of exactly train and val, each a mapping",))
-        if view.name.lower().startswith(EMERGENCY):
+        if is_emergency:
             return Recognition(80, (f"the file is called {view.name}",))
         return None
 
