@@ -20,22 +20,26 @@ from ckptkit.danger_names import (
 from ckptkit.nodes import GlobalName, Node, Record
 from ckptkit.protocols import GlobalUse
 
+MAX_NAME_CHARS = 1_000  # a longer name is no name; judging it would only cost time
 LEVELS = ("dangerous", "suspicious", "unknown", "known")  # worst first
 
 # Letters of other scripts that look like a Latin one; with NFKC this covers what people can see.
 _LOOK_ALIKES = str.maketrans(
-    "аеорсухіјѕԁһкмтвнгпԛԝοανρτυικεηγАВЕНКМОРСТХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧıɡⅼ",  # noqa: RUF001
+    "аеорсухіјѕԁһкмтвнгпԛԝοανρτυικεηγАВЕНКМОРСТХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧıɡⅼ",
     "aeopcyxijsdhkmtbhrnqwoavptuikenyABEHKMOPCTXIJSABEZHIKMNOPTYXigl",
 )
-_INVISIBLE = frozenset("Cc Cf Cs Co Cn Zs Zl Zp".split())
+_ROOTS = frozenset(("torch", "numpy", "pandas", "joblib", "scipy", "sympy", "transformers"))
+_DATA_MODULES = frozenset(("torch.cuda", "torch.storage", "torch._utils"))
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))
 
 
 # Names whose calls are harmless or not by their arguments alone.
 BY_ARGUMENTS = frozenset(
     (
-        ("builtins", "getattr"), ("__builtin__", "getattr"), ("functools", "partial"),
-        ("operator", "getitem"), ("_operator", "getitem"), ("builtins", "iter"), ("builtins", "type"),
-        ("__builtin__", "iter"), ("__builtin__", "type"), ("torch.storage", "_load_from_bytes"),
+        ("builtins", "getattr"), ("builtins", "iter"), ("builtins", "type"),
+        ("__builtin__", "getattr"), ("__builtin__", "iter"), ("__builtin__", "type"),
+        ("functools", "partial"), ("operator", "getitem"), ("_operator", "getitem"),
+        ("torch.storage", "_load_from_bytes"),
     )
 )  # fmt: skip
 
@@ -50,9 +54,15 @@ class Judgement(NamedTuple):
 _HARMLESS = Judgement("known", "data, or harmless to make")
 
 
-@lru_cache(maxsize=4096)
 def classify(module: str, qualname: str, how: str = "named") -> Judgement:
     """Judge one name. ``how`` is "named", "called" or "built"; naming is enough to be dangerous."""
+    if len(module) + len(qualname) > MAX_NAME_CHARS:
+        return Judgement("suspicious", "a name of absurd length")
+    return _classify(module, qualname, how)
+
+
+@lru_cache(maxsize=4096)
+def _classify(module: str, qualname: str, how: str) -> Judgement:
     odd = _odd_text(module, qualname)
     if odd is not None:
         return odd
@@ -82,7 +92,7 @@ def judge(use: GlobalUse) -> Judgement:
     return found
 
 
-def excuses(module: str, qualname: str, args: Sequence[Node]) -> bool:
+def excuses(qualname: str, args: Sequence[Node]) -> bool:
     """Whether a call of one of ``BY_ARGUMENTS`` with these arguments is harmless.
 
     A partial of, an attribute of or an iterator over something that is itself no danger.
@@ -166,11 +176,22 @@ def _reached_through(module: str, parts: list[str]) -> Judgement | None:
         if part in THROUGH:
             target = ".".join(parts[index + 1 :])
             return Judgement("dangerous", f"reaches {part}.{target} through {module}")
-    if len(parts) > 1 and module in ("torch", "numpy"):
-        # torch + "hub.load" is torch.hub + "load"
-        inner = classify(f"{module}.{'.'.join(parts[:-1])}", parts[-1])
-        return inner if inner.level == "dangerous" else None
+    for index, part in enumerate((module, *parts[:-1])):
+        if len(parts) > 1 and (index == 0 or part in _ROOTS):
+            # "torch" with "hub.load" is "torch.hub" with "load"
+            inner = classify(".".join((module, *parts)[index:-1]), parts[-1])
+            if inner.level == "dangerous":
+                return Judgement("dangerous", f"{inner.reason}, reached through {module}")
+    if len(parts) > 1 and _is_tensor_data(module, parts[0]):
+        return Judgement("suspicious", f"an attribute of {parts[0]}, which no data needs")
     return None
+
+
+def _is_tensor_data(module: str, name: str) -> bool:
+    """Whether a name is a storage type or a rebuilder: callers of their methods want files."""
+    if name not in HARMLESS.get(module, ()):
+        return False
+    return module in _DATA_MODULES or (module == "torch" and name.endswith("Storage"))
 
 
 def _is_dunder(part: str) -> bool:
@@ -200,10 +221,9 @@ def _odd_text(module: str, qualname: str) -> Judgement | None:
     hidden = [char for char in text if unicodedata.category(char) in _INVISIBLE]
     plain = "".join(char for char in text if char not in hidden)
     plain = unicodedata.normalize("NFKC", plain).translate(_LOOK_ALIKES)
-    before_nul = module.split("\0")[0]
     if hidden:
-        start = qualname.split("\0")[0]
-        for guess in ((before_nul, start), tuple(plain.rpartition(".")[::2])):
+        before_nul = (module.partition("\0")[0], qualname.partition("\0")[0])
+        for guess in (before_nul, tuple(plain.rpartition(".")[::2])):
             if all(part.isidentifier() for part in ".".join(guess).split(".")):
                 found = classify(*guess)
                 if found.level == "dangerous":

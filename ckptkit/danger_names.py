@@ -6,6 +6,11 @@ names of other packages are unknown unless their package, module or pair stands 
 
 from __future__ import annotations
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _EXCEPTIONS = (
     "ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup BlockingIOError"
     " BrokenPipeError BufferError BytesWarning ChildProcessError ConnectionAbortedError"
@@ -43,7 +48,7 @@ _TORCH_VALUES = (
 _PATHS = "PosixPath PurePosixPath WindowsPath PureWindowsPath Path PurePath"
 
 HARMLESS: dict[str, frozenset[str]] = {
-    module: frozenset(names.split())
+    module: _words(names)
     for module, names in {
         "builtins": _EXCEPTIONS
         + " int float bool str bytes bytearray complex list tuple dict set frozenset slice range"
@@ -126,80 +131,72 @@ HARMLESS: dict[str, frozenset[str]] = {
 }
 
 # Part of the standard library once, or installed beside it, and no less able to do harm.
-FORMER_STDLIB = frozenset(
-    (
-        "test distutils imp asyncore asynchat smtpd lib2to3 commands popen2 new sets execfile"
-        " rexec Bastion nt posix _posixsubprocess crypt nis pipes telnetlib nntplib cgi cgitb"
-        " imghdr xdrlib"
-    ).split()
+FORMER_STDLIB = _words(
+    "test distutils imp asyncore asynchat smtpd lib2to3 commands popen2 new"
+    " rexec Bastion nt posix _posixsubprocess crypt nis pipes telnetlib nntplib cgi cgitb"
+    " imghdr xdrlib"
 )
 
 # Packages of the standard library; below any other of its names lies somebody else's module.
-STDLIB_PACKAGES = frozenset(
-    (
-        "asyncio collections compression concurrent ctypes curses dbm distutils email encodings"
-        " ensurepip html http idlelib importlib json lib2to3 logging msilib multiprocessing os"
-        " pathlib pydoc_data re sqlite3 string sys sysconfig test tkinter tomllib turtledemo"
-        " unittest urllib venv wsgiref xml xmlrpc zipfile zoneinfo _pyrepl site profile profiling"
-    ).split()
+STDLIB_PACKAGES = _words(
+    "asyncio collections compression concurrent ctypes curses dbm distutils email encodings"
+    " ensurepip html http idlelib importlib json lib2to3 logging msilib multiprocessing os"
+    " pathlib pydoc_data re sqlite3 string sys sysconfig test tkinter tomllib turtledemo"
+    " unittest urllib venv wsgiref xml xmlrpc zipfile zoneinfo _pyrepl site profile profiling"
 )
 
 # Whole packages whose calls run commands, fetch, import, unpickle or evaluate.
-DANGEROUS_PACKAGES = frozenset(
-    (
-        "pip setuptools _distutils_hack pkg_resources pytest _pytest py nose IPython ipykernel"
-        " ipywidgets notebook jupyter jupyter_client jupyter_core nbformat nbconvert nbclient dill"
-        " cloudpickle jsonpickle pickle5 klepto pox yaml ruamel requests httpx httpcore urllib3"
-        " aiohttp websocket websockets tornado twisted flask werkzeug django gunicorn uvicorn"
-        " paramiko fabric invoke plumbum sh pexpect ptyprocess psutil boto3 botocore docker"
-        " ansible celery scapy pwn win32api win32com pythoncom virtualenv distlib conda cffi"
-        " pyximport Cython execnet rpyc Pyro4 Pyro5 zmq nodeenv wheel build hatchling poetry pdm"
-        " uv twine pyautogui pynput asyncssh pywinauto mypy coverage"
-    ).split()
+DANGEROUS_PACKAGES = _words(
+    "pip setuptools _distutils_hack pkg_resources pytest _pytest py nose IPython ipykernel"
+    " ipywidgets notebook jupyter jupyter_client jupyter_core nbformat nbconvert nbclient dill"
+    " cloudpickle jsonpickle pickle5 klepto pox yaml ruamel requests httpx httpcore urllib3"
+    " aiohttp websocket websockets tornado twisted flask werkzeug django gunicorn uvicorn"
+    " paramiko invoke plumbum sh pexpect ptyprocess psutil boto3 botocore docker"
+    " ansible celery scapy pwn win32api win32com pythoncom virtualenv distlib cffi"
+    " pyximport Cython execnet rpyc Pyro4 Pyro5 zmq nodeenv hatchling poetry pdm"
+    " twine pyautogui pynput asyncssh pywinauto"
 )
 
 # Modules, with everything below them.
-DANGEROUS_MODULES = frozenset(
-    (
-        "torch.hub torch.ops torch._ops torch.classes torch._classes torch.package"
-        " torch.utils.collect_env torch.utils.cpp_extension torch.utils.bottleneck"
-        " torch.utils.benchmark torch.utils._config_module torch.utils.model_zoo"
-        " torch.utils.model_dump torch.utils.mobile_optimizer torch.utils.hipify"
-        " torch.utils._cpp_extension_versioner torch.utils.data.datapipes.utils.decoder"
-        " torch.utils.file_baton torch.utils.data.datapipes.utils.common torch._inductor"
-        " torch._dynamo torch._functorch torch.testing torch.multiprocessing torch.distributed.run"
-        " torch.distributed.launch torch.distributed.launcher torch.distributed.elastic"
-        " torch.distributed.rpc torch.onnx torch.export torch._export torch.serialization"
-        " torch._jit_internal torch.jit._serialization torch._weights_only_unpickler torch.contrib"
-        " torch.backends.xeon torch.xpu._utils torch._appdirs torch._sources torch.compiler"
-        " torch.monitor numpy.testing numpy.f2py numpy.distutils numpy.ctypeslib numpy.lib.npyio"
-        " numpy.lib._npyio_impl numpy.lib.format numpy.lib._format_impl numpy.lib.utils"
-        " numpy.lib._datasource numpy._pytesttester numpy.conftest numpy.core.tests pandas.io"
-        " pandas.core.computation pandas.compat pandas.testing pandas._testing joblib.externals"
-        " joblib.memory joblib.parallel joblib.numpy_pickle_utils scipy._lib scipy.io"
-        " scipy.datasets sympy.parsing sympy.utilities.lambdify huggingface_hub.utils"
-        " huggingface_hub.file_download transformers.utils.hub transformers.dynamic_module_utils"
-        " torchvision.datasets.utils matplotlib.testing tensorflow.python.platform keras.src.utils"
-        " lightning.fabric.utilities.cloud_io PIL.ImageMath PIL.ImageShow numba.core.dispatcher"
-        " numba.pycc nltk.data"
-    ).split()
+DANGEROUS_MODULES = _words(
+    "torch.hub torch.ops torch._ops torch.classes torch._classes torch.package"
+    " torch.utils.collect_env torch.utils.cpp_extension torch.utils.bottleneck"
+    " torch.utils.benchmark torch.utils._config_module torch.utils.model_zoo"
+    " torch.utils.model_dump torch.utils.mobile_optimizer torch.utils.hipify"
+    " torch.utils._cpp_extension_versioner torch.utils.data.datapipes.utils.decoder"
+    " torch.utils.file_baton torch.utils.data.datapipes.utils.common torch._inductor"
+    " torch._dynamo torch._functorch torch.testing torch.multiprocessing torch.distributed.run"
+    " torch.distributed.launch torch.distributed.launcher torch.distributed.elastic"
+    " torch.distributed.rpc torch.onnx torch.export torch._export torch.serialization"
+    " torch._jit_internal torch.jit._serialization torch._weights_only_unpickler torch.contrib"
+    " torch.backends.xeon torch.xpu._utils torch._appdirs torch._sources torch.compiler"
+    " torch.monitor numpy.testing numpy.f2py numpy.distutils numpy.ctypeslib numpy.lib.npyio"
+    " numpy.lib._npyio_impl numpy.lib.format numpy.lib._format_impl numpy.lib.utils"
+    " numpy.lib._datasource numpy._pytesttester numpy.conftest numpy.core.tests pandas.io"
+    " pandas.core.computation pandas.compat pandas.testing pandas._testing joblib.externals"
+    " joblib.memory joblib.parallel joblib.numpy_pickle_utils scipy._lib scipy.io"
+    " scipy.datasets sympy.parsing sympy.utilities.lambdify huggingface_hub.utils"
+    " huggingface_hub.file_download transformers.utils.hub transformers.dynamic_module_utils"
+    " torchvision.datasets.utils matplotlib.testing tensorflow.python.platform keras.src.utils"
+    " lightning.fabric.utilities.cloud_io PIL.ImageMath PIL.ImageShow numba.core.dispatcher"
+    " numba.pycc nltk.data"
 )
 
 # Single names: (module, first part of the qualname).
 DANGEROUS_NAMES = frozenset(
     (module, name)
     for module, names in {
-        "torch": "load save from_file import_ir_module import_ir_module_from_buffer compile ops classes"
-        " hub _C serialization package",
-        "torch.jit": "load save jit_module_from_flatbuffer CompilationUnit _script unused",
-        "torch._C": "import_ir_module import_ir_module_from_buffer PyTorchFileReader PyTorchFileWriter"
-        " _import_ir_module_from_package CompilationUnit _jit_get_operation LoggerBase",
+        "torch": "load save from_file import_ir_module import_ir_module_from_buffer compile ops"
+        " classes hub serialization package",
+        "torch.jit": "load save jit_module_from_flatbuffer CompilationUnit",
+        "torch._C": "import_ir_module import_ir_module_from_buffer PyTorchFileReader"
+        " PyTorchFileWriter _import_ir_module_from_package CompilationUnit _jit_get_operation",
         "torch.storage": "_load_from_bytes",
         "torch.fx.graph_module": "reduce_graph_module reduce_package_graph_module"
         " reduce_deploy_graph_module _forward_from_src _exec_with_source _deserialize_graph_module",
         "torch.fx._lazy_graph_module": "_force_skip_lazy_graph_module",
-        "numpy": "load save savez savez_compressed fromfile loadtxt savetxt genfromtxt fromregex memmap"
-        " DataSource lookfor source safe_eval os sys",
+        "numpy": "load save savez savez_compressed fromfile loadtxt savetxt genfromtxt fromregex"
+        " memmap DataSource lookfor source safe_eval os sys",
         "numpy.core.records": "fromfile",
         "numpy._core.records": "fromfile",
         "numpy.core.memmap": "memmap",
@@ -217,22 +214,18 @@ DANGEROUS_NAMES = frozenset(
 )
 
 # A function of this name is one thing only, in whatever module it is found.
-TELLTALE_NAMES = frozenset(
-    (
-        "eval exec execfile system popen Popen check_output check_call getoutput getstatusoutput"
-        " import_module __import__ runcode runsource runstring exec_module load_module run_path"
-        " run_module spawnv spawnl spawnvp spawnlp execv execve execl execvp execlp posix_spawn"
-        " unsafe_load run_shell_command urlopen urlretrieve rmtree"
-    ).split()
+TELLTALE_NAMES = _words(
+    "eval exec execfile system popen Popen check_output check_call getoutput getstatusoutput"
+    " import_module __import__ runcode runsource runstring exec_module load_module run_path"
+    " run_module spawnv spawnl spawnvp spawnlp execv execve execl execvp execlp posix_spawn"
+    " unsafe_load run_shell_command urlopen urlretrieve rmtree"
 )
 
 # Passing through one of these on the way to an attribute reaches the module itself.
-THROUGH = frozenset(
-    (
-        "os posix nt sys subprocess builtins __builtins__ __builtin__ importlib runpy pty socket"
-        " ctypes shutil pickle _pickle marshal code operator functools commands platform tempfile"
-        " signal threading multiprocessing asyncio urllib http inspect types io gc pydoc timeit"
-        " webbrowser pathlib glob warnings traceback linecache zipfile tarfile logging copyreg"
-        " weakref"
-    ).split()
+THROUGH = _words(
+    "os posix nt sys subprocess builtins __builtins__ __builtin__ importlib runpy pty socket"
+    " ctypes shutil pickle _pickle marshal code operator functools commands platform tempfile"
+    " signal threading multiprocessing asyncio urllib http inspect types io gc pydoc timeit"
+    " webbrowser pathlib glob warnings traceback linecache zipfile tarfile logging copyreg"
+    " weakref"
 )

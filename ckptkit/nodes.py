@@ -307,6 +307,10 @@ def structural_key(key: Node) -> bytes:
     return done[id(key)]
 
 
+def _is_scalar(node: Node) -> bool:
+    return node is None or isinstance(node, (bool, int, float, complex, str, bytes, GlobalName))
+
+
 def _key_parts(node: Node) -> tuple[str, list[Node]] | None:
     """The label and children of a compound key; None for a scalar."""
     if isinstance(node, SeqNode):
@@ -318,7 +322,8 @@ def _key_parts(node: Node) -> tuple[str, list[Node]] | None:
     if isinstance(node, Atom):
         return f"atom {node.kind}", list(node.args)
     if isinstance(node, Record):
-        if node.states or node.items or node.entries is not None or node.kwargs is not None:
+        parts = (node.states, node.items, node.entries, node.kwargs)
+        if any(part is not None for part in parts) or not all(map(_is_scalar, node.args)):
             return f"identity {id(node)}", []  # its class alone would know what equals what
         return f"record {node.name.module} {node.name.qualname} {node.how}", list(node.args)
     if isinstance(node, MapNode):

@@ -12,13 +12,15 @@ from ckptkit.errors import (
     PickleStreamError,
     TruncatedFileError,
 )
-from ckptkit.nodes import Atom, MapNode, Node, Record, SeqNode
+from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode
 from ckptkit.types import Limits
 
 Op: TypeAlias = "Callable[[Machine, int], int]"  # (machine, offset after the opcode) -> next offset
+PERSISTENT = GlobalName("", "persistent-id")  # the label of an id that nobody resolves
 Finish: TypeAlias = "Callable[[Machine, Record, Node], Node]"  # BUILD's state completes a stand-in
 
 MAX_NAME_NBYTES = 65_535  # of a module or qualname; Python's own longest legal ones are far below
+CHEAP_KEY_NODES = 16  # keys of so few parts cost no more than the opcodes that use them
 FAR_MEMO_ENTRY_NODES = 1  # an out-of-order memo entry costs as much memory as a small node
 
 
@@ -31,7 +33,8 @@ class Machine:
 
     __slots__ = (
         "at", "data", "dropped", "dtypes", "end", "far", "keys_left", "limits", "memo", "meta",
-        "nodes_left", "pending", "persistent", "raw_strings", "stack", "stop", "stream", "tracer",
+        "nested", "nodes_left", "pending", "persistent", "raw_strings", "stack", "stop", "stream",
+        "tracer",
     )  # fmt: skip
 
     def __init__(self, data: bytes, stream: str, tracer: Tracer, limits: Limits) -> None:
@@ -42,6 +45,7 @@ class Machine:
         self.memo: list[Node] = []  # entries 0, 1, 2 ... as every honest pickler numbers them
         self.far: dict[int, Node] = {}  # entries that came out of order
         self.at = self.stop = 0
+        self.nested = False  # whether this is a file inside a byte string of another one
         self.persistent: Callable[[Node], Node] | None = None
         self.nodes_left = self.keys_left = 0
         self.pending: dict[int, tuple[Record, int, Finish]] = {}
@@ -52,7 +56,7 @@ class Machine:
     def set_budget(self, file_nbytes: int) -> None:
         """Allow as many nodes as a file of this size may have."""
         self.nodes_left = self.limits.max_nodes(max(file_nbytes, self.end))
-        self.keys_left = 4 * self.nodes_left
+        self.keys_left = self.nodes_left
 
     def __str__(self) -> str:
         return f"{self.stream}, byte {self.at}"
@@ -131,7 +135,7 @@ class Machine:
         ):
             return
         cost = _key_cost(key, self.limits.max_key_nodes)
-        self.keys_left -= cost
+        self.keys_left -= max(0, cost - CHEAP_KEY_NODES)
         if cost > self.limits.max_key_nodes or self.keys_left < 0:
             raise LimitExceededError(
                 str(self), "a mapping key or set member of too many parts",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ckptkit.containers.pickle_machine import MAX_NAME_NBYTES, Machine, Op
-from ckptkit.containers.pickle_ops_scalars import read_line
+from ckptkit.containers.pickle_machine import MAX_NAME_NBYTES, PERSISTENT, Machine, Op
+from ckptkit.containers.pickle_ops_numbers import read_line
 from ckptkit.containers.rebuild import CALLS, NEWS, VALUES, canonical
 from ckptkit.containers.trace import NameUse
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
@@ -11,7 +11,6 @@ from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, Tens
 _WITH_ATTRIBUTES = frozenset(("OrderedDict", "defaultdict", "Counter", "deque"))
 COMPUTED = GlobalName("", "computed-callable")  # a call of something that is no plain name
 EXTENSION = GlobalName("copyreg", "_inverted_registry")  # where extension codes are looked up
-PERSISTENT = GlobalName("", "persistent-id")
 
 
 # -- names -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ckptkit.containers.pickle_machine import Machine, Op
-from ckptkit.containers.pickle_ops_scalars import parse_int, read_line
+from ckptkit.containers.pickle_ops_numbers import parse_int, read_line
 from ckptkit.errors import LimitExceededError
 from ckptkit.nodes import Node
 

@@ -7,6 +7,7 @@ Only exact dangerous names count: chance bytes never spell one between two newli
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from ckptkit.containers.trace import Tracer
 from ckptkit.danger import classify, is_stdlib
@@ -58,11 +59,17 @@ def _named_by_texts(data: bytes) -> list[tuple[str, str, int]]:
     if _STACK_GLOBAL not in data:
         return []
     texts: list[tuple[str, int]] = []
-    for match in _TEXT.finditer(data):
+    position = 0
+    while len(texts) < _MAX_FOUND:
+        match = _TEXT.search(data, position)
+        if match is None:
+            break
+        position = match.start() + 1  # what follows a text may look like a part of it
         length = (match[1] or match[2] or match[3])[0]
-        if length <= len(match[4]) and len(texts) < _MAX_FOUND:
+        if length <= len(match[4]):
             texts.append((match[4][:length].decode(), match.start()))
-    pairs = [(one[0], two[0], one[1]) for one, two in zip(texts, texts[1:], strict=False)]
+            position = match.start(4) + length
+    pairs = [(one[0], two[0], one[1]) for one, two in pairwise(texts)]
     modules = {text: offset for text, offset in texts if _is_dangerous_module(text)}
     names = {text for text, _ in texts if text in _CERTAIN}
     pairs += [(module, name, at) for module, at in modules.items() for name in names]

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from ckptkit.containers.pickle_machine import Machine, Op
 from ckptkit.containers.pickle_ops_collections import COLLECTION_OPS
+from ckptkit.containers.pickle_ops_numbers import NUMBER_OPS
 from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
-from ckptkit.containers.pickle_ops_scalars import SCALAR_OPS
 from ckptkit.containers.pickle_ops_stack import STACK_OPS
+from ckptkit.containers.pickle_ops_texts import TEXT_OPS
 from ckptkit.containers.pickle_sweep import sweep
 from ckptkit.containers.trace import Tracer
 from ckptkit.errors import ContainerError, LimitExceededError
@@ -35,7 +36,7 @@ def _unknown_opcode(vm: Machine, pos: int) -> int:
     return vm.refuse(f"byte {vm.data[pos - 1]:#04x}, which is no pickle opcode", "a pickle")
 
 
-_KNOWN_OPS = SCALAR_OPS | STACK_OPS | COLLECTION_OPS | OBJECT_OPS
+_KNOWN_OPS = NUMBER_OPS | TEXT_OPS | STACK_OPS | COLLECTION_OPS | OBJECT_OPS
 OPS: tuple[Op, ...] = tuple(_KNOWN_OPS.get(code, _unknown_opcode) for code in range(256))
 
 
@@ -77,6 +78,20 @@ def read_pickle(
             tracer.close(_everything(vm))
         if collecting:
             gc.enable()
+
+
+def read_nested(
+    outer: Machine, data: bytes, start: int, persistent: Callable[[Node], Node]
+) -> PickleResult:
+    """Read a pickle inside a byte string, on the budget and the tracer of the outer one."""
+    vm = Machine(data, f"{outer}, inside its bytes", outer.tracer, outer.limits)
+    vm.persistent, vm.nested = persistent, True
+    vm.nodes_left, vm.keys_left = outer.nodes_left, outer.keys_left
+    _run(vm, start)
+    outer.nodes_left, outer.keys_left = vm.nodes_left, vm.keys_left
+    if vm.tracer.watching:
+        outer.dropped.extend(_everything(vm))
+    return PickleResult(vm.stack[-1], vm.stop)
 
 
 def _everything(vm: Machine) -> list[Node]:

@@ -12,6 +12,7 @@ from ckptkit.containers import rebuild_sparse as sparse
 from ckptkit.containers import rebuild_tensor as tensor
 from ckptkit.containers.pickle_machine import Machine
 from ckptkit.containers.rebuild_dtype import rebuild_dtype
+from ckptkit.containers.rebuild_nested import rebuild_from_bytes
 from ckptkit.nodes import Node
 from ckptkit.types import DTYPES
 
@@ -80,6 +81,7 @@ CALLS: dict[Name, Rebuild] = {
     ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): sparse.rebuild_on_device,
     ("torch._utils", "_rebuild_xla_tensor"): sparse.rebuild_on_device,
     ("torch._tensor", "_rebuild_from_type_v2"): sparse.rebuild_from_type,
+    ("torch.storage", "_load_from_bytes"): rebuild_from_bytes,
     ("torch", "Size"): small.size,
     ("torch", "device"): small.device,
     ("torch.serialization", "_get_layout"): small.layout,
@@ -98,6 +100,7 @@ CALLS: dict[Name, Rebuild] = {
     ("builtins", "slice"): builtin.plain_slice,
     ("builtins", "range"): builtin.plain_range,
     ("builtins", "xrange"): builtin.plain_range,
+    ("builtins", "getattr"): builtin.get_attribute,
     ("_codecs", "encode"): builtin.codecs_encode,
     ("datetime", "datetime"): small.date_time,
     ("datetime", "date"): small.date,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ckptkit.containers.pickle_machine import Machine
+from ckptkit.containers.pickle_machine import MAX_NAME_NBYTES, Machine
 from ckptkit.containers.pickle_ops_collections import distinct
-from ckptkit.containers.pickle_ops_scalars import looks_like_pickle
-from ckptkit.nodes import Atom, MapNode, Node, Record, SeqNode
+from ckptkit.containers.pickle_ops_texts import looks_like_pickle
+from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode
 
 _LATIN_1 = frozenset(("latin1", "latin-1", "iso-8859-1", "iso8859-1", "L1"))
 _UTF_8 = frozenset(("utf-8", "utf8", "UTF-8"))
@@ -190,6 +190,18 @@ def path(kind: str) -> Callable[[Machine, list[Node]], Node]:
     return rebuild
 
 
+def get_attribute(vm: Machine, args: list[Node]) -> Node:
+    """``getattr(Outer, 'Inner')``: how protocols 2 and 3 name what protocol 4 names dotted."""
+    from ckptkit.containers.pickle_ops_objects import resolve
+
+    if len(args) != 2 or type(args[0]) is not GlobalName or type(args[1]) is not str:
+        return NotImplemented
+    owner, attribute = args
+    if len(owner.qualname) + len(attribute) > MAX_NAME_NBYTES:
+        vm.refuse("a name of absurd length", f"at most {MAX_NAME_NBYTES} bytes")
+    return resolve(vm, owner.module, f"{owner.qualname}.{attribute}", vm.at).value
+
+
 plain_list, plain_tuple = _sequence("list"), _sequence("tuple")
 plain_set, frozen_set = _sequence("set"), _sequence("frozenset")
 plain_slice = _int_atom("slice", 3, 3, none=True)
@@ -199,8 +211,6 @@ time_delta = _int_atom("timedelta", 3, 3, none=False)
 
 def uuid_new(vm: Machine, args: list[Node]) -> Node:
     """``UUID`` by NEWOBJ; BUILD then brings its ``int``."""
-    from ckptkit.nodes import GlobalName
-
     if args:
         return NotImplemented
     record = Record(GlobalName("uuid", "UUID"), "new", ())

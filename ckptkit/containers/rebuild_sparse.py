@@ -20,6 +20,8 @@ def rebuild_sparse(vm: Machine, args: list[Node]) -> Node:
     if len(args) != 2 or type(args[1]) is not SeqNode:
         vm.refuse("a sparse tensor of an unknown form", "(layout, parts)")
     layout, parts = args[0], args[1].items
+    if vm.persistent is None and any(isinstance(part, Record) for part in parts):
+        return NotImplemented  # nobody resolved the storages, so there are no tensors to check
     name = layout.args[0] if type(layout) is Atom and layout.kind == "torch.layout" else ""
     if name == "sparse_coo" and len(parts) in (3, 4):
         parts = _coo(vm, parts)

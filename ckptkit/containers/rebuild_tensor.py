@@ -47,10 +47,10 @@ def make_view(
 
 
 def _storage_of(vm: Machine, node: Node) -> StorageNode | None:
-    """The storage argument; None where the container did not resolve its persistent id."""
+    """The storage argument; None where nobody resolves persistent ids."""
     if type(node) is StorageNode:
         return node
-    if isinstance(node, Record) and node.how == "persistent":
+    if vm.persistent is None and isinstance(node, Record) and node.how == "persistent":
         return None
     return vm.refuse(f"a tensor whose storage is a {type(node).__name__}", "a storage")
 

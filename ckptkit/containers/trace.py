@@ -69,10 +69,16 @@ class Tracer:
 
     def judge(self, use: NameUse, args: list[Node]) -> None:
         """Look at the arguments of a name that is harmless or not by what it is called with."""
-        if excuses(use.name.module, use.name.qualname, args):
+        if excuses(use.name.qualname, args):
             use.excused += 1
         elif use.name.qualname == "type":
             self.notice("danger", "makes-a-class", "builtins.type makes a new class")
+
+    def excuse(self, module: str, qualname: str, raw: bytes) -> None:
+        """One call of a watched name turned out to be harmless: its bytes are read already."""
+        self.uses[module, qualname].excused += 1
+        if self.embedded and self.embedded[-1][1] is raw:
+            self.embedded.pop()
 
     def close(self, roots: list[Node]) -> None:
         """The stream ended or broke; ``roots`` is all that it made.
