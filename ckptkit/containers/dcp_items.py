@@ -11,6 +11,7 @@ from ckptkit.containers.dcp_assemble import Box, GatheredBytes, check_tiling
 from ckptkit.containers.dcp_metadata import BytesItem, Chunk, DcpMetadata, Place, TensorItem
 from ckptkit.containers.folder_scan import inner_file
 from ckptkit.containers.logical import logical_source
+from ckptkit.containers.parts import require_descriptors
 from ckptkit.containers.safetensors import (
     looks_like_safetensors,
     read_header,
@@ -48,6 +49,7 @@ class DcpItems:
         """The bytes of one item as a file. Raises: TruncatedFileError, UnsafePathError."""
         file = self._files.get(place.file)
         if file is None:
+            require_descriptors(len(self._files) + 1, self.folder)
             file = self._files[place.file] = FileBytes(inner_file(self.folder, place.file))
         where = f"{file.where} ({shown(name)})"
         return file.part(place.start, place.start + place.nbytes, where)

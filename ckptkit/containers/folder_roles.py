@@ -90,7 +90,8 @@ def check_finished(path: FilePath, names: tuple[str, ...]) -> None:
     Raises: UnfinishedError.
     """
     advice = "use an older checkpoint, or remove the leftover if you know the rest is whole"
-    if HF_UNFINISHED_MARK in names or path.name.startswith("tmp-checkpoint-"):
+    is_stage = path.name.startswith("tmp-checkpoint-") or path.name.endswith(_HALF_WRITTEN_ENDS)
+    if HF_UNFINISHED_MARK in names or is_stage:
         raise UnfinishedError(path, "the save of this checkpoint was still running", advice=advice)
     for name in names:
         if name.endswith(_HALF_WRITTEN_ENDS):

@@ -4,8 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ckptkit.errors import LimitExceededError
 from ckptkit.protocols import Check, Opened, StreamScan
 from ckptkit.types import Notice
+
+
+# Left for everything else that a process has open: terminals, libraries, what it writes.
+_SPARE_DESCRIPTORS = 64
+
+
+def require_descriptors(n_files: int, where: object) -> None:
+    """Refuse to open more files at once than this process may have.
+
+    Raises: LimitExceededError.
+    """
+    if n_files <= _SPARE_DESCRIPTORS:
+        return
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    most = getrlimit(RLIMIT_NOFILE)[0] - _SPARE_DESCRIPTORS
+    if n_files > most:
+        seen = f"{n_files} files have to be open at once"
+        advice = "allow more with: ulimit -n 65536"
+        raise LimitExceededError(where, seen, f"at most {most} in this process", advice)
 
 
 class Parts:
@@ -15,7 +36,8 @@ class Parts:
         self._opened: dict[str, Opened] = {}
 
     def add(self, name: str, opened: Opened) -> Opened:
-        """Keep one; it is closed with the others."""
+        """Keep one; it is closed with the others. Raises: LimitExceededError."""
+        require_descriptors(len(self._opened) + 1, opened.path.parent)
         self._opened[name] = opened
         return opened
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes, SlicedBytes
 from ckptkit.containers.folder_scan import FolderListing, inner_file, scan_folder
-from ckptkit.containers.inner_scan import scan_file
 from ckptkit.containers.lazy_file import LazyFile
 from ckptkit.containers.safetensors import NO_CHECKSUMS, read_header
 from ckptkit.errors import CkptkitError, LimitExceededError, UnfinishedError
@@ -79,6 +78,8 @@ class V2FolderContainer:
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow the pickles in side files; the format itself has none."""
+        from ckptkit.containers.inner_scan import scan_file
+
         for file in scan_folder(probe.path, limits).files:
             if file.name != MANIFEST and not file.name.endswith(DATA_SUFFIX):
                 yield from scan_file(file.path, file.name, limits)

@@ -17,6 +17,7 @@ from ckptkit.errors import (
     CkptkitError,
     CorruptFileError,
     LfsPointerError,
+    LimitExceededError,
     NoCheckpointError,
     UnfinishedError,
     UnsafePathError,
@@ -155,6 +156,26 @@ def test_half_written_folders_are_refused_with_advice(tmp_path: Path, files: lis
     with pytest.raises(UnfinishedError) as caught:
         open_folder(tmp_path)
     assert caught.value.advice
+
+
+@pytest.mark.parametrize("name", ["tmp-checkpoint-500", "checkpoint-500.tmp", "c.incomplete"])
+def test_the_stage_of_another_tool_is_refused(tmp_path: Path, name: str) -> None:
+    weights(tmp_path / name / "model.safetensors", w=1)
+    with pytest.raises(UnfinishedError):
+        open_folder(tmp_path / name)
+
+
+def test_more_files_than_descriptors_is_said_before_they_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    for index in range(80):
+        weights(tmp_path / f"{index}.safetensors", w=1)
+    open_folder(tmp_path).close()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (140, 4096))
+    with pytest.raises(LimitExceededError, match="ulimit"):
+        open_folder(tmp_path)
 
 
 def test_checkpoints_inside_a_run_folder_are_named_not_mixed(tmp_path: Path) -> None:
