@@ -7,7 +7,7 @@ import re
 # Protocols 0 and 1 have no mark of their own. What begins with one of these says so by its next
 # bytes: a name, a mark before a collection, an empty collection, a long or a quoted string.
 _TEXT_START = re.compile(
-    rb"\(?(?:c|i)[^\n\x00]{1,500}\n[^\n]{1,500}\n"  # GLOBAL or INST: module, name
+    rb"\(?[ci][^\s()\[\]{}:;,='\"#]{1,500}\n[^\s()\[\]{}:;,='\"#]{1,500}\n"  # GLOBAL or INST
     rb"|\((?:[dlt]p?\d*[\n.]|[ldt]|[()\]}NKMJGIFLSVXUc])"  # MARK and what may follow it
     rb"|[\]}][q.(\x85-\x87r]"  # an empty list or dict, then its memo, content or end
     rb"|L\d+L?\n\.|I\d+\n\.|F[\d.e+-]+\n\.|[SV][^\n]*\n(?:p\d+\n)?\."

@@ -6,10 +6,25 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ckptkit.containers.storage_node import StorageId, StorageNode, parse_storage_id
-from ckptkit.errors import CorruptFileError
+from ckptkit.errors import ContainerError, CorruptFileError
 from ckptkit.nodes import GlobalName, Node, Record, SeqNode, Storage
 
 _OTHER = GlobalName("", "persistent-id")
+
+
+def nominal_storage(pid: Node) -> Node:
+    """A storage that is only its own description: what a scan follows tensors with.
+
+    An id that is none, or none that torch writes, becomes a Record: a scan refuses nothing.
+    """
+    try:
+        found = parse_storage_id(pid, "scan")
+    except ContainerError:
+        found = None
+    if found is None:
+        return Record(_OTHER, "persistent", (pid,))
+    storage = Storage(found.key, found.nbytes, None, found.location)
+    return StorageNode(storage, found.dtype, name=found.name)
 
 
 class StorageTable:

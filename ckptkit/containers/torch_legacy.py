@@ -10,8 +10,8 @@ from ckptkit.containers.pickle_scan import follow_embedded, scan_tail
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
 from ckptkit.containers.polyglot import polyglot_notices
 from ckptkit.containers.storage_node import StorageId
-from ckptkit.containers.storages import StorageTable
-from ckptkit.errors import CorruptFileError, TruncatedFileError
+from ckptkit.containers.storages import StorageTable, nominal_storage
+from ckptkit.errors import ContainerError, CorruptFileError, TruncatedFileError
 from ckptkit.nodes import MapNode, Node, SeqNode, Storage
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import Limits, Notice
@@ -51,16 +51,30 @@ class TorchLegacyContainer:
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow all five pickles, also behind a broken one, and what hides at the end."""
+        from ckptkit.containers.zip_scan import scan_other_readings
+
         with FileBytes(probe.path) as file:
             window = PickleWindow(file, limits)
+            table = StorageTable(file.where, _placeholder)
             for stream in _STREAMS:
-                attempt = window.read(stream)
+                resolver = table.persistent if stream == "object" else nominal_storage
+                attempt = window.read(stream, resolver)
                 yield attempt.scan
                 yield from follow_embedded(attempt, limits)
                 if attempt.scan.error is not None:
                     yield from scan_tail(file, limits, window.position + 1)
-                    return
-            yield from scan_tail(file, limits, window.position)
+                    break
+            else:
+                yield from scan_tail(file, limits, _end(file, window, attempt.value, table))
+            yield from scan_other_readings(file, "pickle", limits)
+
+
+def _end(file: FileBytes, window: PickleWindow, keys: Node, table: StorageTable) -> int:
+    """Where the last storage ends; where the pickles end if the storages are not in order."""
+    try:
+        return _place_storages(file, window.position, _keys(file, keys, table), table)[0]
+    except ContainerError:
+        return window.position
 
 
 def _open(file: FileBytes, probe: Probe, limits: Limits) -> Opened:

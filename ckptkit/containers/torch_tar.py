@@ -10,6 +10,7 @@ from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.geometry import check_view
 from ckptkit.containers.pickle_scan import follow_embedded, scan_row
+from ckptkit.containers.pickle_sniff import HEAD_NBYTES, is_pickle_start, is_text_pickle_start
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
 from ckptkit.containers.polyglot import polyglot_notices
 from ckptkit.containers.storage_node import STORAGE_DTYPES
@@ -19,6 +20,7 @@ from ckptkit.nodes import GlobalName, MapNode, Node, Record, SeqNode, Storage, T
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import DTYPES, DType, Limits, Notice
 
+_PICKLES = ("sys_info", "pickle")
 _MEMBERS = ("storages", "tensors", "pickle")
 _TENSOR_HEAD = Struct("<i4x")  # number of dimensions; four bytes nobody reads
 _MAX_COUNT = 1 << 59
@@ -63,7 +65,9 @@ class TorchTarContainer:
 
 def _scan_member(part: FileBytes, name: str, limits: Limits) -> Iterator[StreamScan]:
     if name not in ("storages", "tensors"):
-        yield from scan_row(part, limits, name)
+        head = part.head(HEAD_NBYTES)
+        if name in _PICKLES or is_pickle_start(head) or is_text_pickle_start(head):
+            yield from scan_row(part, limits, name)
         return
     reader = _Reader(part, limits, name)
     try:

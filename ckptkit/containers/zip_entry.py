@@ -24,7 +24,8 @@ from ckptkit.types import Limits
 
 _LOCAL = Struct("<4s5H3I2H")
 _CHUNK_NBYTES = 1 << 20
-_FREE_HELD_NBYTES = 32 << 20
+_FREE_HELD_NBYTES = 4 << 20
+_MAX_HELD_RATIO = 32  # the pickle of 100,000 tensors deflates to a fifth
 
 
 def locate(file: FileBytes, entry: ZipEntry) -> int:
@@ -137,8 +138,9 @@ def read_entry(index: ZipIndex, entry: ZipEntry, limits: Limits, *, check: bool 
 
     Raises: LimitExceededError, ChecksumError, CorruptFileError.
     """
-    held = _FREE_HELD_NBYTES + index.file.nbytes
-    allowed = min(limits.max_pickle_nbytes, held)
+    allowed = limits.max_pickle_nbytes
+    if entry.method != STORED:
+        allowed = min(allowed, _FREE_HELD_NBYTES + _MAX_HELD_RATIO * entry.csize)
     if entry.usize > allowed:
         raise LimitExceededError(
             index.file.where, f"the entry {entry.name!a} holds {entry.usize} bytes",
