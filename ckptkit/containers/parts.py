@@ -8,7 +8,6 @@ from ckptkit.errors import LimitExceededError
 from ckptkit.protocols import Check, Opened, StreamScan
 from ckptkit.types import Notice
 
-
 # Left for everything else that a process has open: terminals, libraries, what it writes.
 _SPARE_DESCRIPTORS = 64
 
