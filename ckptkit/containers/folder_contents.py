@@ -19,7 +19,7 @@ from ckptkit.containers.lazy_file import LazyFile
 from ckptkit.containers.parts import Parts
 from ckptkit.containers.sharded import INDEX_SUFFIX, looks_like_index
 from ckptkit.errors import ContainerError, InputError
-from ckptkit.nodes import BlobNode, MapNode, SeqNode
+from ckptkit.nodes import BlobNode, MapNode, Node, SeqNode
 from ckptkit.protocols import Check, OpenFile
 from ckptkit.types import Limits, Notice
 
@@ -43,6 +43,7 @@ class FolderContents:
         self.listing, self.folder, self.limits = listing, folder, limits
         self.parts, self.root = Parts(), MapNode()
         self.side_files: dict[str, BlobNode] = {}
+        self.index_metadata: dict[str, Node] = {}
         self.notices: list[Notice] = []
         self.has_checkpoint, self.units_nbytes = False, 0
         self.dcp_units = dcp_units(listing)
@@ -67,8 +68,7 @@ class FolderContents:
         """Check the checkpoint files; of the others there is nothing to check them by."""
         yield from self.parts.checks()
         for name, blob in self.side_files.items():
-            if name not in self.parts:  # an index is both
-                yield Check(name, blob.nbytes, "unverifiable", "structure", "a side file")
+            yield Check(name, blob.nbytes, "unverifiable", "structure", "a side file")
 
     def _is_index(self, file: FolderFile) -> bool:
         with FileBytes(file.path) as opened:
@@ -80,7 +80,7 @@ class FolderContents:
         whole = file.name.removesuffix(INDEX_SUFFIX)
         self.root[file.name if whole in names else whole] = opened.root
         self.has_checkpoint = True
-        self._keep(file)
+        self.index_metadata[file.name] = opened.properties["metadata"]
         parent = file.name.rpartition("/")[0]
         shards = opened.properties.get("shards")
         found = shards.items if isinstance(shards, SeqNode) else []

@@ -28,8 +28,9 @@ class FolderContainer:
     torch.distributed.checkpoint save stands under its own name.
 
     ``properties``: ``side_files`` maps the name of every file that is no checkpoint, parsed JSON
-    included, to its BlobNode, byte for byte; ``nested`` names the subfolders that are checkpoints
-    of their own, which are not opened.
+    included, to its BlobNode, byte for byte; ``index_metadata`` has what an index says beside its
+    map, which itself is no side file: copied beside whole weights it would name shards that are
+    not there. ``nested`` names the subfolders that are checkpoints of their own and stay closed.
     """
 
     name = "folder"
@@ -57,7 +58,11 @@ class FolderContainer:
             container=self.name,
             nbytes=sum(file.nbytes for file in listing.files) + contents.units_nbytes,
             root=contents.root,
-            properties={"side_files": MapNode(contents.side_files), "nested": SeqNode([*nested])},
+            properties={
+                "side_files": MapNode(contents.side_files),
+                "index_metadata": MapNode(contents.index_metadata),
+                "nested": SeqNode([*nested]),
+            },
             scans=contents.parts.scans(),
             notices=(*listing.notices, *contents.notices, *contents.parts.notices()),
             checks=contents.checks,

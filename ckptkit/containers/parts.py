@@ -40,9 +40,6 @@ class Parts:
         self._opened[name] = opened
         return opened
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._opened
-
     @property
     def nbytes(self) -> int:
         """The bytes of all of them."""

@@ -245,7 +245,8 @@ def test_shards_are_one_map_by_the_index_and_in_its_folder(tmp_path: Path) -> No
     opened = open_folder(tmp_path)
     assert list(opened.root) == ["model.safetensors"]
     assert sorted(opened.root["model.safetensors"]) == ["a", "b", "c"]
-    assert list(opened.properties["side_files"]) == [index.name]
+    assert list(opened.properties["side_files"]) == []  # it would outlive its shards
+    assert opened.properties["index_metadata"][index.name]["total_size"] == 3
     assert len(list(opened.checks())) == 3
     opened.close()
 
