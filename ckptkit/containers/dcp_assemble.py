@@ -13,7 +13,7 @@ from ckptkit.errors import CorruptFileError, LimitExceededError, TensorBoundsErr
 from ckptkit.nodes import ByteSource
 
 PIECE_NBYTES = 1 << 20  # gathered at a time, so that memory does not grow with the request
-MAX_GRID_CELLS = 4_000_000  # of the grid that the edges of all boxes of one tensor make
+MAX_GRID_CELLS = 200_000  # of the grid that the edges of all boxes of one tensor make
 
 
 class Box(NamedTuple):
