@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tests.attacks.build_pickle import state_dict, tensor
@@ -102,10 +103,13 @@ def write_zip(entries: Sequence[Entry], end: End = End()) -> bytes:
 
 
 def _pack(entry: Entry) -> bytes:
-    if entry.method != 8:
-        return entry.data
+    return _deflate(entry.data) if entry.method == 8 else entry.data
+
+
+@lru_cache(maxsize=4)  # a bomb names the same bytes thousands of times
+def _deflate(data: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(entry.data) + packer.flush()
+    return packer.compress(data) + packer.flush()
 
 
 def _zip64_end(at: int, count: int, size: int, where: int) -> bytes:

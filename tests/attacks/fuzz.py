@@ -227,9 +227,9 @@ def fuzz(count: int, seed: int = 0, workers: int = 2, save: str = "") -> Result:
 
 def show(result: Result, seed: int) -> str:
     """The figures as text, with at most five failures of a kind."""
+    took = f"{result.seconds:.0f} s, slowest {result.slowest_s:.2f} s"
     lines = [
-        f"fuzz: {result.count} inputs, seed {seed}, {result.seconds:.0f} s, slowest {result.slowest_s:.2f} s, "
-        f"{len(result.failures)} failures",
+        f"fuzz: {result.count} inputs, seed {seed}, {took}, {len(result.failures)} failures",
         "outcomes: " + ", ".join(f"{name} {times}" for name, times in result.outcomes.most_common()),
     ]
     met: Counter[str] = Counter()

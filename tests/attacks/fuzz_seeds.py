@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.attacks import build_pickle as b
@@ -37,7 +38,7 @@ def split(stream: bytes) -> list[bytes]:
     except Exception:  # a hostile stream may end anywhere
         marks = marks or [0]
     marks.append(len(stream))
-    pieces = [stream[a:z] for a, z in zip(marks, marks[1:], strict=False)]
+    pieces = [stream[a:z] for a, z in pairwise(marks)]
     return pieces or [stream]
 
 

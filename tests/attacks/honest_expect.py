@@ -87,7 +87,7 @@ def of_value(root: Any) -> Iterator[Seen]:
         elif isinstance(value, (list, tuple, set, frozenset)) or type(value).__name__ == "deque":
             stack.extend(value)
             stack.append(getattr(value, "__dict__", None))
-        elif value is not None and not callable(value) or isinstance(value, torch.nn.Module):
+        elif isinstance(value, torch.nn.Module) or (value is not None and not callable(value)):
             stack.extend(_stored_parts(value))
 
 

@@ -42,6 +42,9 @@ class Reduced:
     def method(self):
         return 5
 
+class Modèle:
+    pass
+
 class Mapping(dict):
     pass
 
@@ -171,6 +174,7 @@ def _classes() -> Iterator[Case]:
         "tensor-subclass": lambda m: {"t": torch.arange(3.0).as_subclass(m.Tagged)},
         "class-as-value": lambda m: {"cls": m.Net, "fn": m.Config},
     }
+    yield _away("unicode-name", lambda m: {"x": m.Modèle(), "w": torch.ones(1)}, pickle_protocol=4)
     for title, make in rows.items():
         yield _away(title, make)
         yield _away(f"{title}-protocol-4", make, pickle_protocol=4)

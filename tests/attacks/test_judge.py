@@ -1,0 +1,99 @@
+"""The judge itself: a reader that misbehaves must be caught by it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.attacks import fuzz, judge_worker
+from tests.attacks.case import Built, Case, Seen, file_of
+from tests.attacks.fuzz_mutators import KINDS, mutant
+from tests.attacks.fuzz_seeds import load_seeds
+from tests.attacks.judge import Job, judge
+
+CLEAN = {
+    "escaped": "", "opened": True, "error": "", "tensors": [], "use_errors": [], "executed": [], "imported": [],
+    "file_nbytes": 10, "extra_nbytes": 0, "scan": {"names": [], "danger": False, "exit_code": 0},
+}  # fmt: skip
+SOME = Seen("float32", (2,), "ab" * 32)
+
+
+def verdict(told: dict[str, object], **fields: object) -> set[str]:
+    case = Case("x", "GLOBAL", file_of(b""))._replace(**fields)
+    tensors = (SOME,) if case.kind == "honest" else None
+    return set(judge(Job(case, Built(Path("x"), tensors)), {**CLEAN, **told}, frozenset()).wrong)
+
+
+@pytest.mark.parametrize(
+    ("told", "fields", "wrong"),
+    [
+        ({}, {}, set()),
+        ({"escaped": "ValueError"}, {}, {"handled"}),
+        ({"extra_nbytes": 70 << 20}, {}, {"handled"}),
+        ({"executed": ["canary"]}, {}, {"executed"}),
+        ({"imported": ["this"]}, {}, {"imported"}),
+        ({"tensors": [["float32", [2], "ab"]]}, {"outcome": "refused"}, {"handled"}),
+        ({"opened": False, "error": "x"}, {"outcome": "opened"}, {"handled"}),
+        ({}, {"names": (("os", "system"),)}, {"reported"}),
+        ({}, {"alarm": True}, {"reported"}),
+        ({"tensors": [["float32", [2], "ab" * 32]]}, {"kind": "honest"}, set()),
+        ({"tensors": [["float32", [2], "cd" * 32]]}, {"kind": "honest"}, {"exact"}),
+        ({}, {"kind": "honest"}, {"exact"}),
+        (
+            {"tensors": [["float32", [2], "ab" * 32]], "scan": {"names": [], "danger": True, "exit_code": 60}},
+            {"kind": "honest"},
+            {"false alarms"},
+        ),
+    ],
+)
+def test_judge_names_what_is_wrong(told: dict[str, object], fields: dict[str, object], wrong: set[str]) -> None:
+    assert verdict(told, **fields) == wrong
+
+
+def test_watch_sees_what_no_reader_needs(tmp_path: Path) -> None:
+    watch = judge_worker.Watch()
+    sys.addaudithook(watch.hook)
+    watch.active = True
+    try:
+        (tmp_path / "x").write_bytes(b"")
+        eval("1")
+        import subprocess
+
+        subprocess.run(["true"], check=True)
+    finally:
+        watch.active = False
+    seen = " ".join(watch.events)
+    assert "open for writing" in seen
+    assert "exec <string>" in seen
+    assert "subprocess.Popen" in seen
+
+
+@pytest.mark.parametrize("fault", ["raise", "slow", "large"])
+def test_fuzz_catches_a_bad_reader(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exercise(path: Path, index: int) -> str:
+        del path, index
+        if fault == "raise":
+            raise KeyError("x")
+        if fault == "slow":
+            time.sleep(10)
+        return "opened"
+
+    monkeypatch.setattr(fuzz, "exercise", exercise)
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzz, "peak", lambda peaks=iter((0, 1 << 40)): next(peaks))
+    before = fuzz.signal.signal(fuzz.signal.SIGALRM, judge_worker.ring)
+    try:
+        _, wrong = fuzz.try_one(tmp_path, 0, 10)
+    finally:
+        fuzz.signal.signal(fuzz.signal.SIGALRM, before)
+    assert {"raise": "KeyError", "slow": "more than", "large": "MB for"}[fault] in wrong
+
+
+def test_mutants_are_the_same_every_time() -> None:
+    seeds, again = load_seeds(), load_seeds()
+    assert [mutant(3, i, seeds) for i in range(300)] == [mutant(3, i, again) for i in range(300)]
+    kinds = {mutant(0, index, seeds)[0] for index in range(200)}
+    assert len(kinds) == len(set(KINDS))
