@@ -5,6 +5,8 @@ The names are loaded on first use, so that ``import ckptkit`` costs nothing and 
 
 from typing import TYPE_CHECKING, Any
 
+from ckptkit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
     from ckptkit.types import Limits
@@ -26,7 +28,6 @@ __all__ = [
     "scan",
     "verify",
 ]
-__version__ = "0.1.0"
 
 _HOMES = {
     "Checkpoint": "ckptkit.verbs.open",

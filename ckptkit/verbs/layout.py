@@ -56,10 +56,9 @@ def plan_files(
     planned = [_plan_data(name, document[name], flat, leaves) for name, leaves in members.items()]
     taken = {file.name.casefold() for file in planned} | {"manifest.msgpack"}
     known = {id(blob) for _, blob in blobs}
-    loose = [(None, blob) for blob in side_files if id(blob) not in known]
-    for number, blob in [*blobs, *loose]:
-        planned.append(_plan_side(number, blob, taken))
-    return planned
+    planned += [_plan_side(number, blob, taken) for number, blob in blobs]
+    loose = [blob for blob in side_files if id(blob) not in known]
+    return planned + [_plan_side(None, blob, taken) for blob in loose]
 
 
 def _plan_data(section: str, node: Node, flat: FlatSections, leaves: list[int]) -> PlannedFile:

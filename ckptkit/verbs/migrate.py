@@ -1,13 +1,13 @@
-"""The verb `migrate`: any checkpoint into a sealed v2 folder, with the proof that nothing was lost."""
+"""The verb `migrate`: a checkpoint into a sealed v2 folder, and the proof that nothing was lost."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from ckptkit.errors import CkptkitError, MigrationError, TargetExistsError
+from ckptkit.errors import MigrationError, TargetExistsError
 from ckptkit.nodes import MapNode
 from ckptkit.tree import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
@@ -62,15 +62,6 @@ class MigrationReport:
     source_removed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeReport:
-    """What `migrate --recursive` did: a report a checkpoint, and what could not be migrated."""
-
-    reports: tuple[MigrationReport, ...] = ()
-    failures: tuple[tuple[FilePath, CkptkitError], ...] = ()
-    skipped: tuple[tuple[FilePath, str], ...] = field(default_factory=tuple)
-
-
 def default_target(source: FilePath) -> FilePath:
     """The folder beside the source: its name without a checkpoint's suffix, or with ``.v2``."""
     name = source.name
@@ -114,7 +105,9 @@ def _report(
     plan = plan_seal(document, tuple(side_files.values()), options.limits)
     if options.dry_run:
         if target.exists() and not options.replace:
-            raise TargetExistsError(target, "exists already", advice="name another DST or --replace")
+            raise TargetExistsError(
+                target, "exists already", advice="name another DST or --replace"
+            )
         sealing = plan.as_sealing()
     else:
         sealing = seal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import TracebackType
@@ -57,7 +58,14 @@ class Checkpoint:
 
 
 def open_container(path: FilePath, limits: Limits = DEFAULT_LIMITS) -> Opened:
-    """Open ``path`` by its content, whatever its name. Raises: InputError, ContainerError."""
+    """Open ``path`` by its content, whatever its name. Raises: InputError, ContainerError.
+
+    A checkpoint whose replacement died between its two renames is first put back in its place.
+    """
+    if not os.path.lexists(path):
+        from ckptkit.storage.leftovers import recover_two_step
+
+        recover_two_step(path)
     probe = make_probe(path)
     container = choose(probe, containers())
 
@@ -95,7 +103,7 @@ def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
         schema_version=sealed.manifest.schema,
         document=sealed.document,
         sealed=sealed,
-        notices=opened.notices,
+        notices=(*opened.notices, *sealed.notices),
     )
 
 
@@ -123,5 +131,3 @@ def _from_foreign(opened: Opened, wanted: str | None) -> Checkpoint:
         reading=reading,
         notices=(*opened.notices, *reading.notices),
     )
-
-

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
-from ckptkit import __version__
 from ckptkit.containers.logical import logical_source
 from ckptkit.errors import MigrationError
 from ckptkit.nodes import BlobNode, ByteSource, MapNode, TensorNode
@@ -29,6 +28,7 @@ from ckptkit.tree import FlatSections, first_difference, flatten_sections, path_
 from ckptkit.types import DEFAULT_LIMITS, ByteSpan, Limits, contiguous_strides
 from ckptkit.verbs.layout import META_FLAVOUR, PlannedFile, plan_files
 from ckptkit.verbs.readback import staged_sources
+from ckptkit.version import __version__
 
 WRITER = f"ckptkit {__version__}"
 MANIFEST_RESERVE_NBYTES = 64 << 10  # asked for beyond the data, for folders and the manifest
@@ -214,7 +214,7 @@ def _row(
     )
 
 
-def _shared(plan: SealPlan) -> Iterator[SharedStorage] | list[SharedStorage]:
+def _shared(plan: SealPlan) -> list[SharedStorage]:
     """The storages into which several leaves looked without being ties."""
     groups: dict[int, list[int]] = {}
     for number, leaf in enumerate(plan.flat.leaves):

@@ -10,18 +10,22 @@ from ckptkit.nodes import BlobNode, MapNode, Storage, TensorNode
 from ckptkit.protocols import Opened
 from ckptkit.schema import Manifest, TensorRow, parse_manifest
 from ckptkit.tree import unflatten
-from ckptkit.types import DTYPES, Limits, contiguous_strides
+from ckptkit.types import DTYPES, Limits, Notice, contiguous_strides
 
 CONTAINER = "ckptkit-v2"
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """A v2 folder: what its manifest says, and the document with lazy tensors. ``leaves[i]`` is
-    the tensor or blob of row i of the manifest's table."""
+    """A v2 folder: what its manifest says, and the document with lazy tensors.
+
+    ``leaves[i]`` is the tensor or blob of row i of the manifest's table.
+    """
 
     manifest: Manifest
     document: MapNode
+    notices: tuple[Notice, ...]
     leaves: tuple[TensorNode | BlobNode, ...]
 
 
@@ -40,7 +44,18 @@ def read_sealed(opened: Opened, limits: Limits) -> Sealed:
         (entry.name, unflatten(entry.tokens, leaves, limits, entry.name))
         for entry in manifest.sections
     )
-    return Sealed(manifest=manifest, document=document, leaves=leaves)
+    notices = _strangers(manifest, blobs)
+    return Sealed(manifest=manifest, document=document, leaves=leaves, notices=notices)
+
+
+def _strangers(manifest: Manifest, blobs: MapNode) -> tuple[Notice, ...]:
+    """Files that somebody put beside the sealed ones: nothing vouches for them."""
+    names = sorted(set(blobs) - {entry.name for entry in manifest.files})
+    if not names:
+        return ()
+    shown = ", ".join(repr(name) for name in names[:MAX_SHOWN])
+    message = f"{len(names)} files are not part of the sealed checkpoint: {shown}"
+    return (Notice("info", "unsealed-files", message),)
 
 
 def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:

@@ -11,13 +11,13 @@ SOURCES = {"ckptkit": ROOT, "ckptkit_trainers": ROOT / "trainers", "ckptkit_plug
 
 #: Rank of each room; a module may import rooms of a lower rank, and its own.
 RANKS = {
-    "ckptkit.types": 0, "ckptkit.errors": 0, "ckptkit.nodes": 0,
-    "ckptkit.protocols": 1, "ckptkit.danger": 1,
-    "ckptkit.tree": 2, "ckptkit.schema": 3, "ckptkit.dialects": 3,
-    "ckptkit.containers": 3, "ckptkit.storage": 3,
-    "ckptkit.hooks": 4, "ckptkit.plugin": 5, "ckptkit.verbs": 5,
-    "ckptkit": 6, "ckptkit.cli": 7, "ckptkit.testing": 7,
-    "ckptkit_trainers": 8, "ckptkit_plugins": 9,
+    "ckptkit.version": 0, "ckptkit.types": 0, "ckptkit.errors": 0,
+    "ckptkit.nodes": 1, "ckptkit.protocols": 2, "ckptkit.danger_names": 0, "ckptkit.danger": 3,
+    "ckptkit.tree": 4, "ckptkit.schema": 5, "ckptkit.dialects": 5,
+    "ckptkit.containers": 5, "ckptkit.storage": 5,
+    "ckptkit.hooks": 6, "ckptkit.plugin": 7, "ckptkit.verbs": 7,
+    "ckptkit": 8, "ckptkit.cli": 9, "ckptkit.testing": 9, "ckptkit.__main__": 10,
+    "ckptkit_trainers": 10, "ckptkit_plugins": 11,
 }  # fmt: skip
 
 #: Who alone may import a library.
@@ -26,7 +26,8 @@ HOMES = {
     "click": ("ckptkit.cli",),
     "rich": ("ckptkit.cli",),
     "pluggy": ("ckptkit.hooks",),
-    "numpy": ("ckptkit.verbs.statistics", "ckptkit_trainers"),
+    # --stats is faster with numpy where it is installed, and exact without it
+    "numpy": ("ckptkit.verbs.number_formats", "ckptkit_trainers"),
     "hypothesis": ("ckptkit.testing",),
     "xxhash": ("ckptkit.storage", "ckptkit.schema"),
     "msgpack": ("ckptkit.schema",),
@@ -58,7 +59,8 @@ def imports_of(path, module):
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
-            yield base
+            if base not in SOURCES:  # of `from ckptkit import errors` only ckptkit.errors counts
+                yield base
             yield from (f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES)
 
 
@@ -125,7 +127,7 @@ def test_nothing_below_the_command_line_prints(module):
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_file_holds_one_idea(module):
-    assert len(MODULES[module].read_text().splitlines()) <= 330, "STYLE.md stops at 300 lines"
+    assert len(MODULES[module].read_text().splitlines()) <= 300, "STYLE.md stops at 300 lines"
 
 
 def test_the_interpreter_is_one_that_we_promise():

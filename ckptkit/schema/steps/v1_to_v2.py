@@ -5,7 +5,7 @@ Source: docs/format.md sections "Version 1" and "Sections (v2)".
 
 from __future__ import annotations
 
-from ckptkit.nodes import MapNode, Node
+from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.protocols import Move
 from ckptkit.schema.stepping import Stepped, step
 
@@ -44,7 +44,8 @@ def _ema(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> None:
     if "ema" not in old:
         return
     ema = old["ema"]
-    if type(ema) is MapNode and type(ema.get("weights")) is MapNode:
+    # A model may have a parameter of this name; the weights of a whole model are a collection.
+    if type(ema) is MapNode and type(ema.get("weights")) in (MapNode, SeqNode):
         sections["ema"] = ema
         moves.append(Move(("ema",), ("ema",)))
     else:
