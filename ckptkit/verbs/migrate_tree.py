@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import NamedTuple
@@ -60,6 +61,10 @@ def migrate_tree(
             skipped.append(Skipped(row.path, reason))
             continue
         place = _target_of(row.path, root, None if target is None else FilePath(target), taken)
+        if os.path.lexists(place) and not options.replace:
+            reason = f"{place.name} exists already: ask to replace it to write it anew"
+            skipped.append(Skipped(row.path, reason))
+            continue
         try:
             _require_whole(row, options)
             if not options.dry_run:
