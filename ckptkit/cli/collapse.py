@@ -92,9 +92,8 @@ def _spelled_set(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return str(numbers[0])
     step = numbers[1] - numbers[0]
-    if step > 1 and len(numbers) > 2 and numbers[-1] - numbers[0] == step * (len(numbers) - 1):
-        if all(high - low == step for low, high in pairwise(numbers)):
-            return f"{{{numbers[0]}..{numbers[-1]}..{step}}}"
+    if step > 1 and len(numbers) > 2 and all(high - low == step for low, high in pairwise(numbers)):
+        return f"{{{numbers[0]}..{numbers[-1]}..{step}}}"
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number - 1:

@@ -13,7 +13,7 @@ class Moved(NamedTuple):
 
     source: str
     target: str
-    count: int
+    leaves: int
     nbytes: int
     note: str = ""
 

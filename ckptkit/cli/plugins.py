@@ -16,6 +16,7 @@ def command(as_json: bool) -> None:
 
     CKPTKIT_DISABLE_PLUGINS=NAME,NAME leaves plugins out ("all": every one but the built-in).
     """
+    from ckptkit.errors import PluginConflictError
     from ckptkit.hooks.manager import plugin_table, registry
 
     rows = plugin_table()
@@ -28,8 +29,13 @@ def command(as_json: bool) -> None:
         from ckptkit.cli.screen import show
 
         show(render(rows))
-    registry().containers()  # the table told of a conflict; the exit code is its error's
-    registry().dialects()
+    try:
+        registry().containers()
+        registry().dialects()
+    except PluginConflictError as exc:
+        if as_json:  # it is in the rows already, and there is one object alone
+            raise click.exceptions.Exit(exc.exit_code) from exc
+        raise
 
 
 def _row_json(row: Any) -> dict[str, Any]:

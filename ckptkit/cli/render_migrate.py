@@ -57,7 +57,7 @@ def _moves(report: Any, *, every: bool) -> Any:
     for row in summarise_moves(rows, every=every):
         made.add_row(
             row.source,
-            f"{row.count:,}" if row.count > 1 else "",
+            f"{row.leaves:,}" if row.leaves > 1 else "",
             size_text(row.nbytes) if row.nbytes else "",
             row.target,
             safe(row.note),
@@ -67,8 +67,14 @@ def _moves(report: Any, *, every: bool) -> Any:
 
 def _facts(report: Any) -> Iterator[tuple[str, Any]]:
     yield "dialect", text(safe(report.dialect), ("  " + safe("; ".join(report.evidence)), "dim"))
-    yield "schema", lines(
-        [f"{report.from_version} to {report.to_version}", *(safe(step) for step in report.steps)]
+    yield (
+        "schema",
+        lines(
+            [
+                f"{report.from_version} to {report.to_version}",
+                *(safe(step) for step in report.steps),
+            ]
+        ),
     )
     yield "notes", notice_lines(report.notices)
     n_tensors = sum(bool(row.nbytes) for row in report.placed)

@@ -68,8 +68,11 @@ def _facts(found: ScanReport, n_hidden: int) -> Iterator[tuple[str, Any]]:
         yield "more", f"{count_text(n_hidden, 'name')}; --all shows them"
     known = sum(row.level == "known" for row in found.rows)
     pickles = count_text(len(found.streams), "pickle")
-    yield "read", f"{pickles}, {count_text(known, 'harmless name')}" if found.streams else (
-        "no pickle in it"
+    yield (
+        "read",
+        f"{pickles}, {count_text(known, 'harmless name')}"
+        if found.streams
+        else ("no pickle in it"),
     )
     yield "broken", lines(safe(str(error)) for error in found.errors) if found.errors else ""
     yield "notes", notice_lines(found.notices)

@@ -87,7 +87,9 @@ def _overlaid(members: Sequence[_Twig]) -> _Twig:
         twigs, result = pairs.pop()
         if any(twig.row.text != twigs[0].row.text for twig in twigs):
             kind = twigs[0].row.kind.partition(" [")[0]
-            told = f"tensor {kind}, shapes differ" if "[" in twigs[0].row.kind else f"{kind}, differs"
+            told = (
+                f"tensor {kind}, shapes differ" if "[" in twigs[0].row.kind else f"{kind}, differs"
+            )
             result.row = twigs[0].row._replace(text=told)
         for position, one in enumerate(twigs[0].below):
             result.below.append(_Twig(one.row))

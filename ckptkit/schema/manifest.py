@@ -31,7 +31,8 @@ class SectionEntry(NamedTuple):
 class FileEntry(NamedTuple):
     """One file of the folder. ``kind``: "data" (safetensors), "side" (travels as it is), "index".
 
-    ``digest`` is the xxh3-128 of the whole file, empty for data files: their tensors have theirs.
+    ``digest`` is an xxh3-128: of a side file whole, of a data file its header with the 8 bytes
+    of length (its tensors have digests of their own); empty where nobody took one.
     """
 
     name: str

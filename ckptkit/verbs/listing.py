@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
+from ckptkit.containers.folder_roles import is_own_checkpoint
 from ckptkit.containers.folder_scan import SKIPPED_FOLDERS
 from ckptkit.containers.probe import choose, make_probe
-from ckptkit.errors import CkptkitError, DialectError, InputError, NotFoundError
+from ckptkit.errors import (
+    CkptkitError,
+    DialectError,
+    InputError,
+    NoCheckpointError,
+    NotFoundError,
+)
 from ckptkit.hooks.manager import containers
 from ckptkit.nodes import MapNode, Node
 from ckptkit.storage.catalog import state_of
@@ -24,12 +32,11 @@ _USUAL_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".th", ".pth.
 _TEMPORARY_PREFIX = "._"  # what macOS leaves beside each file on foreign disks
 # In these folders every file is a part, although the tree that is read does not name it.
 _CLOSED_CONTAINERS = frozenset({"ckptkit-v2", "dcp"})
-# Names that say that the files beside them belong together; without one, and with several
-# checkpoints in it, a folder is a place where somebody keeps them.
-_BINDING_NAMES = frozenset({
-    "config.json", "trainer_state.json", "training_args.bin", "model_index.json", ".metadata",
-    "adapter_config.json", "random_states_0.pkl", "optimizer.bin", "manifest.msgpack",
-})  # fmt: skip
+# The container that takes any folder; only what binds its files makes them one checkpoint.
+_ANY_FOLDER = "folder"
+_BINDING_NAMES = frozenset({"model_index.json", "training_args.bin", "optimizer.bin"})
+_WEIGHTS = re.compile(r"(?:(?:pytorch_|adapter_|diffusion_pytorch_)?model)\.(?:safetensors|bin)")
+_HALF_WRITTEN = (".tmp", ".partial", ".part", ".incomplete", ".crdownload")
 
 
 class ListRow(NamedTuple):
@@ -136,23 +143,26 @@ def _folder_row(folder: FilePath, limits: Limits) -> tuple[ListRow | None, set[s
         container = choose(probe, containers())
     except InputError:
         return None, set()
-    if container.name not in _CLOSED_CONTAINERS and _is_loose(probe.names):
+    if container.name == _ANY_FOLDER and not _is_bound(folder.name, probe.names):
         return None, set()
     try:
         with load(folder, limits=limits) as checkpoint:
             return _whole_row(checkpoint), _covered(checkpoint)
+    except NoCheckpointError:
+        return None, set()
     except DialectError as exc:
         return _puzzle_row(folder, limits, exc), None
     except CkptkitError as exc:
         return _error_row(folder, exc), None
 
 
-def _is_loose(names: tuple[str, ...]) -> bool:
-    """Say whether the checkpoints in a folder are several, each of its own."""
-    if any(name in _BINDING_NAMES or name.endswith(".index.json") for name in names):
-        return False
-    usual = [name for name in names if name.lower().endswith(_USUAL_SUFFIXES)]
-    return len([name for name in usual if not name.startswith(_TEMPORARY_PREFIX)]) > 1
+def _is_bound(folder_name: str, names: tuple[str, ...]) -> bool:
+    """Say whether the files of a folder are one checkpoint, not several kept side by side."""
+    if not _BINDING_NAMES.isdisjoint(names) or is_own_checkpoint(folder_name, names):
+        return True
+    if any(_WEIGHTS.fullmatch(name.removesuffix(".index.json")) for name in names):
+        return any(name.endswith(("config.json", ".index.json")) for name in names)
+    return False
 
 
 def _covered(checkpoint: Checkpoint) -> set[str] | None:
@@ -166,7 +176,10 @@ def _covered(checkpoint: Checkpoint) -> set[str] | None:
 
 def _file_rows(path: FilePath, limits: Limits, *, told: bool) -> list[ListRow]:
     """The row of a file, or none where it is no checkpoint and does not look like one."""
-    told = told or path.name.lower().endswith(_USUAL_SUFFIXES)
+    name = path.name.lower()
+    told = told or name.endswith(_USUAL_SUFFIXES)
+    if name.endswith(_HALF_WRITTEN) and name.rpartition(".")[0].endswith(_USUAL_SUFFIXES):
+        return [_bad_row(path, "leftover", "half-written: the save or the copy did not end")]
     try:
         with load(path, limits=limits) as checkpoint:
             return [_whole_row(checkpoint)]

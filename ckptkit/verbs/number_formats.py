@@ -111,11 +111,17 @@ class _Weighted:
 
     def bin_counts(self, low: float, high: float, n_bins: int) -> list[int]:
         bins = [0] * n_bins
-        width = (high / 2 - low / 2) * 2 or 1.0  # halves: the difference itself may overflow
+        low, width, scale = _bin_scale(low, high)
         for value, n in self._finite.items():
-            share = (value - low) / width if math.isfinite(width) else (value / width - low / width)
+            share = (value * scale - low) / width
             bins[min(max(int(share * n_bins), 0), n_bins - 1)] += n
         return bins
+
+
+def _bin_scale(low: float, high: float) -> tuple[float, float, float]:
+    """Low end, width and the factor that values need: halves, where the width overflows."""
+    scale = 1.0 if math.isfinite(high - low) else 0.5
+    return low * scale, (high * scale - low * scale) or 1.0, scale
 
 
 def _pattern_chunk(dtype: DType, data: bytes) -> Chunk:
@@ -198,13 +204,8 @@ class _Numpy:
     def bin_counts(self, low: float, high: float, n_bins: int) -> list[int]:
         import numpy as np
 
-        width = (high / 2 - low / 2) * 2 or 1.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            share = (
-                (self._finite - low) / width
-                if math.isfinite(width)
-                else (self._finite / width - low / width)
-            )
+        low, width, scale = _bin_scale(low, high)
+        share = (self._finite * scale - low) / width
         index = np.clip((share * n_bins).astype(np.int64), 0, n_bins - 1)
         counts: list[int] = np.bincount(index, minlength=n_bins).tolist()
         return counts

@@ -10,6 +10,7 @@ from ckptkit.tree.parts import parts
 from ckptkit.tree.paths import escape_text, path_text
 
 _MAX_TEXT_CHARS = 60
+_MAX_KEYS_SHOWN = 8  # of a place, counted from its end
 _MAX_ITEMS_SHOWN = 12  # children of a sequence that are told one by one
 
 
@@ -28,25 +29,35 @@ def outline(root: Node, max_depth: int, *, every: bool = False) -> Iterator[Outl
     Of a sequence the first children are told and the rest counted, unless ``every``. What was
     met before is told as "as above" and not entered again. Keys are escaped for a terminal.
     """
-    entered: dict[int, str] = {id(root): "/"}
-    stack = [("", iter(_children(root, every)))]
+    entered: dict[int, tuple[str, ...]] = {id(root): ()}
+    stack = [iter(_children(root, every))]
+    lead: list[str] = []
     while stack:
-        place, children = stack[-1]
         depth = len(stack) - 1
-        for name, child in children:
+        for name, child in stack[-1]:
             if isinstance(child, _More):
                 yield OutlineRow(depth, name, "more", f"{child.left_out:,} more like these")
             elif id(child) in entered and _is_container(child):
-                yield OutlineRow(depth, name, "alias", f"the same as {entered[id(child)]}")
+                told = "/".join(entered[id(child)]) or "/"
+                yield OutlineRow(depth, name, "alias", f"the same as {told}")
             else:
                 yield OutlineRow(depth, name, *describe(child))
                 if _is_container(child):
-                    entered[id(child)] = below = f"{place}/{name}".removeprefix("/")
+                    entered[id(child)] = _ending(lead, name)
                     if depth + 1 < max_depth:
-                        stack.append((below, iter(_children(child, every))))
+                        stack.append(iter(_children(child, every)))
+                        lead.append(name)
                         break
         else:
             stack.pop()
+            del lead[-1:]
+
+
+def _ending(lead: list[str], name: str) -> tuple[str, ...]:
+    """The place of a container, of a deep one the end of it."""
+    if len(lead) < _MAX_KEYS_SHOWN:
+        return (*lead, name)
+    return ("…", *lead[1 - _MAX_KEYS_SHOWN :], name)
 
 
 class _More(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
 from ckptkit.tree.parts import parts
@@ -20,22 +21,24 @@ def leaf_places(root: Node, above: Path = ()) -> Iterator[tuple[Path, Node]]:
         yield above, root
         return
     entered = {id(root)}
-    stack = [(above, parts(root))]
+    stack = [parts(root)]
+    lead: list[Path] = [above]  # the way to each open container; joined for a leaf alone
     while stack:
-        path, children = stack[-1]
-        for below, child in children:
+        for below, child in stack[-1]:
             if below[0] == ".keys" and len(below) == 2:
                 continue
             kind = type(child)
             if kind is MapNode or kind is SeqNode or kind is Record:
                 if id(child) not in entered:
                     entered.add(id(child))
-                    stack.append((path + below, parts(child)))
+                    stack.append(parts(child))
+                    lead.append(below)
                     break
             else:
-                yield path + below, child
+                yield tuple(chain(*lead, below)), child
         else:
             stack.pop()
+            lead.pop()
 
 
 def tensor_places(root: Node, above: Path = ()) -> list[tuple[Path, TensorNode]]:

@@ -22,7 +22,7 @@ from ckptkit.schema import (
     parse_manifest,
 )
 from ckptkit.storage.atomic import stage
-from ckptkit.storage.digest import digest_many
+from ckptkit.storage.digest import digest_many, digest_of_bytes
 from ckptkit.storage.writer import FileToWrite, FileWritten, write_files
 from ckptkit.tree import FlatSections, first_difference, flatten_sections, path_text, unflatten
 from ckptkit.types import DEFAULT_LIMITS, ByteSpan, Limits, contiguous_strides
@@ -174,7 +174,10 @@ def _manifest(plan: SealPlan, written: list[FileWritten], created: str) -> Manif
         tensors=TensorTable.of(_rows(plan, written), _shared(plan)),
         files=[
             FileEntry(
-                file.name, file.nbytes, file.kind, out.digests[0] if file.kind == "side" else b""
+                file.name,
+                file.nbytes,
+                file.kind,
+                out.digests[0] if file.kind == "side" else digest_of_bytes(file.header),
             )
             for file, out in zip(plan.files, written, strict=True)
         ],

@@ -10,7 +10,7 @@ from ckptkit.errors import ContainerError
 from ckptkit.nodes import BlobNode, ByteSource
 from ckptkit.protocols import Check, Opened
 from ckptkit.schema import MANIFEST_NAME, FileEntry, Manifest, parse_manifest
-from ckptkit.storage.digest import digest_many
+from ckptkit.storage.digest import digest_many, digest_of_bytes
 from ckptkit.types import Limits
 
 BY = "xxh3-128"
@@ -52,7 +52,10 @@ def sealed_checks(opened: Opened, limits: Limits) -> Iterator[Check]:
 def _file_checks(
     manifest: Manifest, entry: FileEntry, blob: BlobNode, rows: Sequence[int], limits: Limits
 ) -> Iterator[Check]:
-    if entry.digest:
+    if entry.kind != "data":
+        if not entry.digest:
+            yield Check(entry.name, blob.nbytes, "unverifiable", BY, "it has no digest")
+            return
         yield from _compare([(entry.name, blob.source, entry.digest)])
         return
     yield _header_check(manifest, entry, blob, rows, limits)
@@ -95,11 +98,13 @@ def _header_check(
     told = {one.name: (one.start + start, one.stop + start) for one in header.entries}
     table = manifest.tensors
     wanted = {table.names[row]: tuple(table.span(row)) for row in rows}
+    if entry.digest and digest_of_bytes(bytes(head + body)) != entry.digest:
+        return Check(name, start, "damaged", BY, "its bytes do not have the digest of the manifest")
     if told != wanted:
         odd = min(set(told.items()) ^ set(wanted.items()))[0]
         seen = f"it and the manifest disagree on {odd}"
         return Check(name, start, "damaged", "structure", seen)
-    return Check(name, start, "ok", "structure")
+    return Check(name, start, "ok", BY if entry.digest else "structure")
 
 
 def _compare(pieces: Sequence[_Piece]) -> Iterator[Check]:

@@ -77,7 +77,9 @@ def verify(
             checks.append(check)
             if progress is not None:
                 progress(check.nbytes)
-    except ManifestError as exc:
+    except LimitExceededError:
+        raise
+    except (ContainerError, ManifestError) as exc:
         return _broken(target, exc)
     finally:
         opened.close()

@@ -19,7 +19,7 @@ LAZY = list(builtins.ckptkit_containers())
 MARKS = [
     b"PK\x03\x04", b"PK\x05\x06", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x05",
     b"L119547037146038801333356L\n.", b"(dp0\n", b"cos\nsystem\n(", b'{"metadata": {}, "weight_map": {',
-    b'  {"weight_map": {', b"\x40\0\0\0\0\0\0\0{", b"\xff\xff\xff\xff\0\0\0\0" b'{"', b"", b"\0" * 600,
+    b'  {"weight_map": {', b"\x40\0\0\0\0\0\0\0{", (b"\xff\xff\xff\xff\0\0\0\0" b'{"'), b"", b"\0" * 600,
     b"\x89HDF", b"<html", b"version https://git-lfs",
 ]  # fmt: skip
 heads = st.builds(

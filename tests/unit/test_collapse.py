@@ -64,7 +64,9 @@ def test_two_indices_collapse_together_and_gaps_are_spelled() -> None:
 
 
 def test_steps_are_spelled():
-    assert [g.pattern for g in collapse([f"s/{i}/m" for i in (0, 12, 24, 36)])] == ["s/{0..36..12}/m"]
+    assert [g.pattern for g in collapse([f"s/{i}/m" for i in (0, 12, 24, 36)])] == [
+        "s/{0..36..12}/m"
+    ]
 
 
 def test_an_irregular_corner_is_not_hidden_in_a_product() -> None:

@@ -1,0 +1,145 @@
+"""``ckptkit verify``: damage is found and named, by whatever a file can be checked by."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+
+import pytest
+import torch
+
+
+def as_json(call, *words):
+    return json.loads(call("verify", "--json", *words).stdout)
+
+
+def one(call, path):
+    return as_json(call, path)["paths"][0]
+
+
+@pytest.fixture
+def sealed(zoo, tmp_path):
+    return shutil.copytree(zoo / "sealed", tmp_path / "sealed")
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_whole_checkpoints_verify(call, zoo):
+    result = call("verify", zoo / "training.pt", zoo / "sealed")
+    assert result.exit_code == 0
+    assert result.stdout.count("verified") == 2
+    assert (
+        one(call, zoo / "sealed")["methods"]["xxh3-128"] == 96 + 2 + 1
+    )  # tensors, headers, manifest
+
+
+def test_the_damaged_tensor_of_a_sealed_folder_is_named(call, sealed):
+    path = sealed / "optimizer.safetensors"
+    flip(path, path.stat().st_size - 1)
+    result = call("verify", sealed)
+    assert result.exit_code == 61
+    found = one(call, sealed)
+    assert found["verdict"] == "damaged"
+    assert found["counts"]["damaged"] == 1
+    finding = found["findings"][0]
+    assert finding["name"].startswith("optimizer.safetensors: ")
+    assert finding["name"].split(": ")[1] in path.read_bytes().decode("latin-1")
+    assert finding["name"] in result.stdout
+
+
+def test_every_flipped_byte_of_a_small_sealed_folder_is_found(call, tmp_path):
+    from ckptkit.verbs.migrate import migrate
+    from ckptkit.verbs.verify import verify
+
+    tied = torch.arange(3.0)
+    torch.save({"model": {"a": tied, "b": tied}, "epoch": 3}, tmp_path / "small.pt")
+    folder = migrate(tmp_path / "small.pt", tmp_path / "small").target
+    missed = []
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            flip(path, at)
+            if verify(folder).verdict != "damaged":
+                missed.append((path.name, at, whole[at : at + 1]))
+            path.write_bytes(whole)
+    assert missed == []
+
+
+def test_a_flipped_byte_that_torch_load_would_not_notice_is_found(call, zoo, tmp_path):
+    path = shutil.copy(zoo / "training.pt", tmp_path / "flipped.pt")
+    weight = next(iter(torch.load(path, weights_only=True)["model_state_dict"].values()))
+    first = struct.pack("<f", weight.flatten()[0].item())
+    flip(path, path.read_bytes().index(first))
+    torch.load(path, weights_only=True)  # no complaint
+    found = one(call, path)
+    assert found["verdict"] == "damaged"
+    assert "data/" in found["findings"][0]["name"]
+    assert found["findings"][0]["by"] == "crc32"
+
+
+def test_checksums_that_nobody_computed_are_said_to_be_unusable(call, tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"w": torch.arange(100.0)}, tmp_path / "nocrc.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    found = one(call, tmp_path / "nocrc.pt")
+    assert found["verdict"] in ("unverifiable", "partly")
+    told = json.dumps(found["findings"]) + json.dumps(found["notices"])
+    assert "CRC" in told
+
+
+def test_where_there_is_nothing_to_check_by_it_is_said(call, zoo):
+    result = call("verify", zoo / "weights.safetensors")
+    assert result.exit_code == 0
+    assert "no checksums" in result.stdout
+
+
+def test_damaged_structure_is_damage(call, zoo):
+    result = call("verify", zoo / "cut.pt")
+    assert result.exit_code == 61
+    assert "no end record" in result.stdout
+
+
+def test_a_missing_and_an_added_file_of_a_sealed_folder(call, sealed):
+    (sealed / "added.txt").write_text("hello")
+    found = one(call, sealed)
+    assert found["verdict"] == "partly"
+    assert found["findings"][0]["name"] == "added.txt"
+    (sealed / "model.safetensors").unlink()
+    found = one(call, sealed)
+    assert found["verdict"] == "damaged"
+    assert "model.safetensors" in [finding["name"] for finding in found["findings"]]
+
+
+def test_a_short_file_names_the_tensors_that_are_gone(call, sealed):
+    path = sealed / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    names = [finding["name"] for finding in one(call, sealed)["findings"]]
+    assert "model.safetensors" in names
+    assert any(name.startswith("model.safetensors: 11.") for name in names)
+
+
+def test_a_damaged_manifest_is_damage(call, sealed):
+    flip(sealed / "manifest.msgpack", 40)
+    assert call("verify", sealed).exit_code == 61
+
+
+def test_several_paths_are_all_looked_at(call, zoo, tmp_path):
+    result = call("verify", zoo / "empty.pt", zoo / "sealed", zoo / "cut.pt")
+    assert result.exit_code == 61
+    assert "verified" in result.stdout
+    assert "the file is empty" in result.stdout
+    found = as_json(call, zoo / "empty.pt", zoo / "sealed", zoo / "cut.pt")
+    assert [row["verdict"] for row in found["paths"]] == ["error", "verified", "damaged"]
+    assert call("verify", zoo / "empty.pt", zoo / "sealed").exit_code == 5
+
+
+def test_all_names_what_is_in_order(call, zoo):
+    assert "model.safetensors: 0.weight" in call("verify", "--all", zoo / "sealed").stdout
+    assert "model.safetensors: 0.weight" not in call("verify", zoo / "sealed").stdout
