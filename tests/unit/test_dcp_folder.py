@@ -3,71 +3,24 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ckptkit.containers.dcp_folder import DcpFolderContainer
-from ckptkit.containers.logical import logical_source
 from ckptkit.containers.probe import make_probe
-from ckptkit.errors import (
-    CkptkitError,
-    CorruptFileError,
-    TensorBoundsError,
-    TruncatedFileError,
-    UnfinishedError,
-    UnsafePathError,
-)
-from ckptkit.nodes import MapNode, Node, SeqNode, TensorNode
-from ckptkit.protocols import Opened
+from ckptkit.errors import CorruptFileError
 from ckptkit.types import DEFAULT_LIMITS
-from ckptkit.verbs.open import open_container
 
 torch = pytest.importorskip("torch")
 import torch.distributed.checkpoint as dcp  # noqa: E402
 
 from tests.unit.dcp_making import FolderMaker, grid_boxes  # noqa: E402
-
-CONTAINER = DcpFolderContainer()
-
-
-def open_folder(folder: Path) -> Opened:
-    probe = make_probe(folder)
-    assert CONTAINER.matches(probe)
-    return CONTAINER.open(probe, DEFAULT_LIMITS, open_container)
-
-
-def live(node: Node) -> Any:
-    """Turn nodes into what torch would give."""
-    if isinstance(node, MapNode):
-        return {key: live(value) for key, value in node.items()}
-    if isinstance(node, SeqNode):
-        items = [live(value) for value in node.items]
-        return tuple(items) if node.kind == "tuple" else items
-    if isinstance(node, TensorNode):
-        source = logical_source(node)
-        out = bytearray(source.nbytes)
-        source.read_into(0, memoryview(out))
-        flat = torch.frombuffer(out or bytearray(1), dtype=torch.uint8)[: len(out)]
-        return flat.view(getattr(torch, node.dtype.name)).reshape(node.shape)
-    return node
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
+from tests.unit.dcp_reading import CONTAINER, live, open_folder, same  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -241,183 +194,3 @@ def test_an_item_with_a_payload_is_found_when_the_metadata_cannot_be_read(tmp_pa
     (folder / ".metadata").write_bytes(b"\x80\x04}.")
     scans = list(CONTAINER.scan(make_probe(folder), DEFAULT_LIMITS))
     assert any(use.qualname == "system" for scan in scans for use in scan.uses)
-
-
-def _two_boxes(maker: FolderMaker) -> Any:
-    maker.add_tensor("t", torch.arange(8.0), [((0,), (4,)), ((4,), (4,))])
-    return maker.metadata.state_dict_metadata["t"]
-
-
-def _infos(maker: FolderMaker) -> list[Any]:
-    return list(maker.metadata.storage_data.values())
-
-
-def _hole(maker: FolderMaker) -> None:
-    _two_boxes(maker).chunks.pop()
-
-
-def _overlap(maker: FolderMaker) -> None:
-    tensor = _two_boxes(maker)
-    maker.add_tensor("t", torch.arange(8.0), [((0,), (5,)), ((4,), (4,))])
-    maker.metadata.state_dict_metadata["t"].size = torch.Size([9])
-    del tensor
-
-
-def _outside(maker: FolderMaker) -> None:
-    _two_boxes(maker).size = torch.Size([6])
-
-
-def _huge(maker: FolderMaker) -> None:
-    tensor = _two_boxes(maker)
-    tensor.size = torch.Size([1 << 62])
-    tensor.chunks[:] = [type(tensor.chunks[0])(torch.Size([0]), torch.Size([1 << 62]))]
-
-
-def _negative(maker: FolderMaker) -> None:
-    tensor = _two_boxes(maker)
-    tensor.chunks[0].offsets = torch.Size([-4])
-
-
-def _rank_mismatch(maker: FolderMaker) -> None:
-    _two_boxes(maker).size = torch.Size([2, 4])
-
-
-def _traversal(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].relative_path = "../__0_0.distcp"
-
-
-def _absolute(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].relative_path = "/etc/passwd"
-
-
-def _beyond_the_end(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].offset = 1 << 40
-
-
-def _negative_place(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].offset = -1
-
-
-def _shared_bytes(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    first, second = _infos(maker)
-    second.relative_path, second.offset = first.relative_path, first.offset
-
-
-def _transformed(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].transform_descriptors = ["zstd"]
-
-
-def _missing_shard(maker: FolderMaker) -> None:
-    _two_boxes(maker)
-    _infos(maker)[0].relative_path = "__9_0.distcp"
-
-
-def _two_leaves_at_one_place(maker: FolderMaker) -> None:
-    maker.add_object("a", 1, ("x", "y"))
-    maker.add_object("b", 2, ("x", "y"))
-
-
-def _leaf_inside_a_leaf(maker: FolderMaker) -> None:
-    maker.add_object("a", {"y": 1}, ("x",))
-    maker.add_object("b", 2, ("x", "z"))
-
-
-def _not_metadata(maker: FolderMaker) -> None:
-    maker.metadata = {"state_dict_metadata": {}}  # type: ignore[assignment]
-
-
-LIES: dict[str, tuple[Callable[[FolderMaker], None], type[CkptkitError]]] = {
-    "hole": (_hole, CorruptFileError),
-    "overlap": (_overlap, CorruptFileError),
-    "outside": (_outside, TensorBoundsError),
-    "huge": (_huge, TensorBoundsError),
-    "negative offset": (_negative, TensorBoundsError),
-    "rank": (_rank_mismatch, TensorBoundsError),
-    "traversal": (_traversal, UnsafePathError),
-    "absolute": (_absolute, UnsafePathError),
-    "beyond the end": (_beyond_the_end, TruncatedFileError),
-    "negative place": (_negative_place, CorruptFileError),
-    "shared bytes": (_shared_bytes, CorruptFileError),
-    "transformed": (_transformed, CorruptFileError),
-    "missing shard": (_missing_shard, CorruptFileError),
-    "two leaves at one place": (_two_leaves_at_one_place, CorruptFileError),
-    "a leaf inside a leaf": (_leaf_inside_a_leaf, CorruptFileError),
-    "not metadata": (_not_metadata, CorruptFileError),
-}
-
-
-@pytest.mark.parametrize(("lie", "error"), LIES.values(), ids=LIES)
-def test_metadata_that_lies_is_refused_at_opening(
-    tmp_path: Path, lie: Callable[[FolderMaker], None], error: type[CkptkitError]
-) -> None:
-    maker = FolderMaker(tmp_path / "c")
-    lie(maker)
-    with pytest.raises(error):
-        open_folder(maker.write())
-
-
-@pytest.mark.parametrize(
-    "stored", [torch.zeros(3), torch.zeros(4, dtype=torch.int32), {"a": 1}], ids=str
-)
-def test_a_chunk_that_is_not_what_the_metadata_says_is_refused_when_read(
-    tmp_path: Path, stored: Any
-) -> None:
-    maker = FolderMaker(tmp_path / "c")
-    _two_boxes(maker)
-    place = next(iter(maker.metadata.storage_data))
-    maker.metadata.storage_data[place] = maker.store(stored)
-    opened = open_folder(maker.write())
-    with pytest.raises(CorruptFileError):
-        live(opened.root["t"])
-    opened.close()
-
-
-def test_a_flipped_byte_is_found_by_reading_and_by_checking(tmp_path: Path) -> None:
-    maker = FolderMaker(tmp_path / "c")
-    maker.add_tensor("t", torch.full((64,), 7.0), [((0,), (64,))])
-    folder = maker.write()
-    shard = folder / "__1_0.distcp"
-    data = bytearray(shard.read_bytes())
-    data[data.index(torch.full((64,), 7.0).numpy().tobytes()) + 5] ^= 1
-    shard.write_bytes(data)
-    opened = open_folder(folder)
-    assert [(c.name, c.outcome) for c in opened.checks()] == [("__1_0.distcp: t", "damaged")]
-    with pytest.raises(CkptkitError):
-        live(opened.root["t"])
-    opened.close()
-
-
-def test_shards_without_metadata_are_an_unfinished_save(tmp_path: Path) -> None:
-    maker = FolderMaker(tmp_path / "c")
-    _two_boxes(maker)
-    (maker.write() / ".metadata").unlink()
-    with pytest.raises(UnfinishedError, match="written last"):
-        open_folder(tmp_path / "c")
-
-
-def test_no_damage_of_the_metadata_escapes_our_errors(tmp_path: Path) -> None:
-    maker = FolderMaker(tmp_path / "c")
-    _two_boxes(maker)
-    maker.add_object("o", [1, 2], ("x", 0))
-    folder = maker.write()
-    whole = pickle.dumps(maker.metadata, protocol=4)
-    random.seed(3)
-    for _ in range(400):
-        data = bytearray(whole)
-        for _ in range(random.randint(1, 3)):
-            data[random.randrange(len(data))] = random.randrange(256)
-        (folder / ".metadata").write_bytes(
-            data[: random.choice([None, random.randrange(len(data))])]
-        )
-        try:
-            opened = open_folder(folder)
-            live(opened.root)
-            opened.close()
-        except CkptkitError:
-            pass
