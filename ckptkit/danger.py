@@ -13,6 +13,7 @@ from ckptkit.danger_names import (
     DANGEROUS_PACKAGES,
     FORMER_STDLIB,
     HARMLESS,
+    MEMORY_FORMATS,
     STDLIB_PACKAGES,
     TELLTALE_NAMES,
     THROUGH,
@@ -68,6 +69,8 @@ def _classify(module: str, qualname: str, how: str) -> Judgement:
         return odd
     module, qualname = _modern(module, qualname)
     if qualname in HARMLESS.get(module, ()):
+        return _HARMLESS
+    if qualname in MEMORY_FORMATS and not is_stdlib(module):
         return _HARMLESS
     if module == "copyreg" and qualname.startswith("extension "):
         return Judgement("suspicious", "an extension code stands for a name kept outside the file")

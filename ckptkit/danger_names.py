@@ -130,6 +130,11 @@ HARMLESS: dict[str, frozenset[str]] = {
     }.items()
 }
 
+# pickle names these in any module that has an attribute "torch".
+MEMORY_FORMATS = _words(
+    "torch.contiguous_format torch.channels_last torch.channels_last_3d torch.preserve_format"
+)
+
 # Part of the standard library once, or installed beside it, and no less able to do harm.
 FORMER_STDLIB = _words(
     "test distutils imp asyncore asynchat smtpd lib2to3 commands popen2 new"

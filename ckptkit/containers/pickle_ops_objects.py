@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ckptkit.containers.pickle_machine import MAX_NAME_NBYTES, PERSISTENT, Machine, Op
 from ckptkit.containers.pickle_ops_numbers import read_line
-from ckptkit.containers.rebuild import CALLS, NEWS, VALUES, canonical
+from ckptkit.containers.rebuild import CALLS, NEWS, canonical, value_of
 from ckptkit.containers.trace import NameUse
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 
@@ -26,7 +26,7 @@ def resolve(vm: Machine, module: str, qualname: str, pos: int) -> NameUse:
     use = tracer.meet(module, qualname, pos)
     key = canonical(module, qualname)
     use.call, use.new = CALLS.get(key), NEWS.get(key)
-    value = VALUES.get(key)
+    value = value_of(module, qualname)
     if value is not None:
         use.value = Atom(*value)
     return use

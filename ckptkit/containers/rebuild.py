@@ -34,6 +34,17 @@ def canonical(module: str, qualname: str) -> Name:
     return _MODULES.get(module, module), qualname
 
 
+def value_of(module: str, qualname: str) -> tuple[str, tuple[Node, ...]] | None:
+    """The (kind, args) of the atom that a name stands for, or None."""
+    if qualname in _LOST_FORMATS:
+        return "torch.memory_format", (qualname[6:],)
+    return VALUES.get(canonical(module, qualname))
+
+
+_FORMATS = ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")
+# pickle looks for the home of a memory format, and finds it in whatever module imported torch.
+_LOST_FORMATS = frozenset(f"torch.{name}" for name in _FORMATS)
+
 _DTYPE_ALIASES = {
     "half": "float16", "float": "float32", "double": "float64", "short": "int16",
     "int": "int32", "long": "int64", "chalf": "complex32", "cfloat": "complex64",
@@ -50,10 +61,7 @@ VALUES: dict[Name, tuple[str, tuple[Node, ...]]] = {
             "_mkldnn", "jagged",
         )
     },
-    **{
-        ("torch", name): ("torch.memory_format", (name,))
-        for name in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")
-    },
+    **{("torch", name): ("torch.memory_format", (name,)) for name in _FORMATS},
     **{
         ("torch", name): ("torch.qscheme", (name,))
         for name in (
@@ -100,6 +108,7 @@ CALLS: dict[Name, Rebuild] = {
     ("builtins", "slice"): builtin.plain_slice,
     ("builtins", "range"): builtin.plain_range,
     ("builtins", "xrange"): builtin.plain_range,
+    ("copyreg", "_reconstructor"): builtin.reconstructor,
     ("builtins", "getattr"): builtin.get_attribute,
     ("_codecs", "encode"): builtin.codecs_encode,
     ("datetime", "datetime"): small.date_time,

@@ -218,6 +218,13 @@ def uuid_new(vm: Machine, args: list[Node]) -> Node:
     return record
 
 
+def reconstructor(vm: Machine, args: list[Node]) -> Node:
+    """``copyreg._reconstructor(cls, object, None)``: NEWOBJ as protocols 0 and 1 write it."""
+    if len(args) == 3 and args[0] == ("uuid", "UUID") and args[2] is None:
+        return uuid_new(vm, [])
+    return NotImplemented
+
+
 def _finish_uuid(vm: Machine, record: Record, state: Node) -> Node:  # noqa: ARG001
     value = state.get("int") if type(state) is MapNode else None
     if type(value) is int and 0 <= value < 1 << 128 and set(state) <= {"int", "is_safe"}:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ckptkit.containers.bytesource import MemoryBytes
 from ckptkit.containers.pickle_machine import PERSISTENT, Machine
-from ckptkit.containers.rebuild_numpy import MemoryBytes
 from ckptkit.containers.storage_node import StorageNode, parse_storage_id
 from ckptkit.errors import CorruptFileError
 from ckptkit.nodes import Node, Record, SeqNode, Storage

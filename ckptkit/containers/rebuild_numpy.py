@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ckptkit.containers.bytesource import MemoryBytes
 from ckptkit.containers.pickle_machine import Machine
 from ckptkit.containers.rebuild_builtin import raw_bytes
 from ckptkit.containers.rebuild_dtype import NumpyDtype, info_of
@@ -16,24 +17,6 @@ _TORCH_NAMES = {
     ("f", 2): "float16", ("f", 4): "float32", ("f", 8): "float64", ("c", 8): "complex64",
     ("c", 16): "complex128",
 }  # fmt: skip
-
-
-class MemoryBytes:
-    """Bytes that the pickle itself held, as the source of a storage."""
-
-    __slots__ = ("_raw", "nbytes")
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw, self.nbytes = raw, len(raw)
-
-    def read_into(self, offset: int, out: memoryview) -> None:
-        """Fill ``out`` with the bytes from ``offset`` on.
-
-        Raises: TensorBoundsError if they are not all there.
-        """
-        if not 0 <= offset <= self.nbytes - out.nbytes:
-            raise TensorBoundsError("array bytes", f"bytes from {offset} on of {self.nbytes}")
-        out.cast("B")[:] = self._raw[offset : offset + out.nbytes]
 
 
 def rebuild_reconstruct(vm: Machine, args: list[Node]) -> Node:
