@@ -169,7 +169,7 @@ def half_written() -> Iterator[Case]:
         "array-lies": manifest(b"\xdd\xff\xff\xff\xff"), "map-lies": manifest(b"\xdf\xff\xff\xff\xff"),
         "bin-lies": b"\x92\xc6\xff\xff\xff\xffx", "str-lies": manifest(b"\xdb\xff\xff\xff\xff"),
         "extension": manifest(b"\xc7\x04\x05abcd"), "timestamp": manifest(b"\xd6\xff\xff\xff\xff\xff"),
-        "three": b"\x93\xc4\x00\xc4\x00\xc4\x00", "tail": manifest(body) + b"x", "pickle": EVIL,
+        "short-frame": manifest(body, length=5), "long-frame": manifest(body, length=2**31), "three": b"\x93\xc4\x00\xc4\x00\xc4\x00", "tail": manifest(body) + b"x", "pickle": EVIL,
         "duplicate-keys": manifest(b"\x82\xa6schema\x02\xa6schema\x63"),
         "not-utf8": manifest(b"\x81\xa2\xff\xfe\x02"),
     }  # fmt: skip

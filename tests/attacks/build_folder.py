@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any
 
 import msgpack
 import xxhash
 
 from tests.attacks import build_pickle as b
-from tests.attacks.build_safetensors import safetensors
+from tests.attacks.build_safetensors import entry, safetensors
 from tests.attacks.build_zip import torch_zip
 
 META = "torch.distributed.checkpoint.metadata"
@@ -82,8 +83,54 @@ def dcp(item: bytes | None = None, **metadata: Any) -> dict[str, bytes]:
     return {".metadata": dcp_metadata(**metadata), "__0_0.distcp": dcp_item() if item is None else item}
 
 
-def manifest(body: Any, *, digest: bytes | None = None) -> bytes:
-    """A framed manifest: msgpack of [bin(body), bin(xxh3-128 of body)]."""
+def manifest(body: Any, *, digest: bytes | None = None, length: int | None = None) -> bytes:
+    """A framed manifest: an array of 2, bin 32 with the body, bin 8 with its xxh3-128."""
     raw = body if isinstance(body, bytes) else msgpack.packb(body)
-    framed: bytes = msgpack.packb([raw, xxhash.xxh3_128_digest(raw) if digest is None else digest])
-    return framed
+    tail = xxhash.xxh3_128_digest(raw) if digest is None else digest
+    head = b"\x92\xc6" + struct.pack(">I", len(raw) if length is None else length)
+    return head + raw + b"\xc4" + bytes([len(tail)]) + tail
+
+
+def v2_body() -> dict[str, Any]:
+    """The manifest of a small v2 folder: two tensors of one file, a side file, three sections."""
+    data = safetensors_pair()
+    header = len(data) - 32
+    return {
+        "format": "ckptkit",
+        "schema": 2,
+        "writer": "ckptkit 0.1.0",
+        "created": "",
+        "files": [
+            ["model.safetensors", len(data), "data", xxhash.xxh3_128_digest(data[:header])],
+            ["config.json", 2, "side", xxhash.xxh3_128_digest(b"{}")],
+        ],
+        "sections": [
+            ["model", 1, [[1, 0, 2], "a", [6, 0], "b", [6, 1]]],
+            ["progress", 1, [[1, 0, 1], "epochs_completed", 3]],
+            ["extra", 1, [[1, 0, 1], "l", [2, 0, 2], 1, 2.5]],
+        ],
+        "tensors": {
+            "count": 2,
+            "names": ["a", "b"],
+            "dtypes": [["float32"], b"\0\0"],
+            "ranks": b"\1\2",
+            "dims": [4, 2, 2],
+            "files": [0, 0],
+            "starts": [header, header + 16],
+            "stops": [header + 16, header + 32],
+            "digests": xxhash.xxh3_128_digest(data[header : header + 16]) * 2,
+            "flavours": b"\0\0",
+        },
+    }
+
+
+def safetensors_pair() -> bytes:
+    """The data file of ``v2_body``."""
+    header = {"a": entry(), "b": entry(shape=[2, 2], offsets=(16, 32))}
+    return safetensors(header, safetensors()[-16:] * 2)
+
+
+def v2(body: Any = None, **files: bytes) -> dict[str, bytes]:
+    """A v2 folder with this manifest (a mapping, or the bytes of a body)."""
+    held = {"model.safetensors": safetensors_pair(), "config.json": b"{}"}
+    return {**held, **files, "manifest.msgpack": manifest(v2_body() if body is None else body)}

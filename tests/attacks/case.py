@@ -20,7 +20,7 @@ CLASSES = (
     "wrong extension", "tar traversal", "tar links and devices", "tar structure",
     "safetensors header", "safetensors offsets", "safetensors holes and overlaps",
     "safetensors duplicate keys", "safetensors depth", "safetensors dtype", "terminal escapes",
-    "folder traversal", "folder symlink", "payload in .metadata", "half-written stage",
+    "folder traversal", "folder symlink", "payload in .metadata", "half-written stage", "manifest",
 )  # fmt: skip
 
 Name = tuple[str, str]

@@ -16,6 +16,7 @@ from tests.attacks import (
     attack_streams,
     attack_tar,
     attack_tensors,
+    attack_v2,
     attack_zip,
 )
 from tests.attacks.case import Case
@@ -23,6 +24,7 @@ from tests.attacks.case import Case
 ATTACKS = (
     attack_gadgets, attack_routes, attack_names, attack_arguments, attack_streams, attack_bombs,
     attack_tensors, attack_zip, attack_polyglot, attack_tar, attack_safetensors, attack_folder,
+    attack_v2,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.attacks import build_pickle as b
-from tests.attacks.build_folder import dcp
+from tests.attacks.build_folder import dcp, v2
 from tests.attacks.build_legacy import (
     legacy,
     legacy_storage,
@@ -239,6 +239,7 @@ def folders() -> Iterator[Case]:
     index = json.dumps({"weight_map": {"weight": "pytorch_model-00001-of-00001.bin"}}).encode()
     parts = {"pytorch_model.bin.index.json": index, "pytorch_model-00001-of-00001.bin": torch_zip()}
     yield honest("folder-bin-sharded", of({**parts, **config}))
+    yield honest("v2-by-hand", of(v2(), (four[0], seen("float32", (2, 2), FOUR_FLOATS))))
     yield honest("dcp-by-hand", of(dcp()))
 
     def saved(make: Callable[[], dict[str, Any]]) -> Callable[[Path], Built]:

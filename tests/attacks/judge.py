@@ -163,7 +163,7 @@ def not_handled(case: Case, told: dict[str, Any]) -> str:
     limit = 2 * told["file_nbytes"] + EXTRA_NBYTES
     if told["extra_nbytes"] > limit:
         return f"took {told['extra_nbytes'] >> 20} MB for a file of {told['file_nbytes']} bytes"
-    failed = bool(told["use_errors"]) or not told["opened"]
+    failed = bool(told["use_errors"]) or not told["opened"] or told["refused"]
     if case.outcome == "refused" and not failed and told["tensors"]:
         return f"gave out {told['tensors'][:2]} instead of refusing"
     if case.outcome == "opened" and failed:

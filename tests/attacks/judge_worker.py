@@ -75,7 +75,7 @@ def import_everything() -> None:
             importlib.import_module(info.name)
 
 
-def use(opened: Any) -> tuple[list[list[Any]], list[BaseException]]:
+def use(root: Any) -> tuple[list[list[Any]], list[BaseException]]:
     """Read every tensor and every side file that the tree holds."""
     from ckptkit.containers.logical import logical_source
     from ckptkit.errors import CkptkitError
@@ -85,7 +85,7 @@ def use(opened: Any) -> tuple[list[list[Any]], list[BaseException]]:
     tensors: list[list[Any]] = []
     errors: list[BaseException] = []
     met: dict[int, Any] = {}  # a leaf that is reached by two ways counts once
-    for path, node in walk(opened.root):
+    for path, node in walk(root):
         try:
             if id(node) in met:
                 continue
@@ -128,17 +128,18 @@ def scan(path: Path) -> dict[str, Any]:
 
 def attempt(path: Path) -> dict[str, Any]:
     """Open a case, use it, interpret it, scan it."""
-    from ckptkit.errors import CkptkitError
+    from ckptkit.errors import CkptkitError, DialectError
+    from ckptkit.verbs import inspect as inspecting
     from ckptkit.verbs import open as opening
 
-    out: dict[str, Any] = {"opened": False, "error": "", "tensors": [], "use_errors": [], "escaped": ""}
+    out: dict[str, Any] = {"opened": False, "error": "", "tensors": [], "use_errors": [], "escaped": "", "refused": False}
     stage = "open"
     try:
         try:
             opened = opening.open_container(path)
             out["opened"] = True
             stage = "use"
-            tensors, errors = use(opened)
+            tensors, errors = use(opened.root)
             out["tensors"], out["use_errors"] = tensors, [f"{type(e).__name__}: {e!s:.300}" for e in errors[:5]]
             stage = "check"
             signal.alarm(SECONDS)
@@ -147,8 +148,17 @@ def attempt(path: Path) -> dict[str, Any]:
             opened.close()
             stage = "load"
             signal.alarm(SECONDS)
-            opening.load(path).close()
+            with opening.load(path) as checkpoint:
+                if checkpoint.sealed is not None:
+                    out["tensors"], errors = use(checkpoint.document)
+                    out["use_errors"] += [f"{type(e).__name__}: {e!s:.300}" for e in errors[:5]]
+                stage = "inspect"
+                signal.alarm(SECONDS)
+                inspecting.survey(checkpoint)
+        except DialectError as exc:
+            out["error"] = f"{type(exc).__name__}: {exc!s:.300}"
         except CkptkitError as exc:
+            out["refused"] = True
             out["error"] = f"{type(exc).__name__}: {exc!s:.300}"
         stage = "scan"
         signal.alarm(SECONDS)

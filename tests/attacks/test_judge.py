@@ -15,7 +15,7 @@ from tests.attacks.fuzz_seeds import load_seeds
 from tests.attacks.judge import Job, judge
 
 CLEAN = {
-    "escaped": "", "opened": True, "error": "", "tensors": [], "use_errors": [], "executed": [], "imported": [],
+    "escaped": "", "opened": True, "error": "", "tensors": [], "use_errors": [], "refused": False, "executed": [], "imported": [],
     "file_nbytes": 10, "extra_nbytes": 0, "scan": {"names": [], "danger": False, "exit_code": 0},
 }  # fmt: skip
 SOME = Seen("float32", (2,), "ab" * 32)
