@@ -10,7 +10,8 @@ from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, 
 from ckptkit.tree.parts import Part, parts
 
 SameTensor = Callable[[TensorNode, TensorNode], bool]
-_DONE: Part = ((), object())
+_END = object()
+_DONE: Part = ((), _END)
 
 
 def equal(
@@ -31,27 +32,33 @@ def first_difference(
     """Return the first place, in preorder, where two trees differ; None if they are equal."""
     met = _Met(same_aliases)
     same = same_tensor or _same_view
-    frames: list[tuple[Iterator[Part], Iterator[Part], Path]] = [
-        (iter([((), left)]), iter([((), right)]), ())
+    here: list[Path] = []
+    frames: list[tuple[Iterator[Part], Iterator[Part]]] = [
+        (iter([((), left)]), iter([((), right)]))
     ]
     while frames:
-        ours, theirs, prefix = frames[-1]
+        ours, theirs = frames[-1]
         sub, a = next(ours, _DONE)
         other_sub, b = next(theirs, _DONE)
-        if a is _DONE[1] or b is _DONE[1]:
+        if a is _END or b is _END:
             if a is not b:
-                return prefix
+                return _joined(here)
             frames.pop()
+            del here[-1:]
             continue
-        if type(a) is not type(b) or len(sub) != len(other_sub) or not _same_itself(a, b, same):
-            return prefix + sub
-        if type(a) in _COMPOUND:
-            state = met.meet(a, b)
-            if state == "clash":
-                return prefix + sub
-            if state == "new":
-                frames.append((parts(a), parts(b), prefix + sub))
+        state = "clash"
+        if type(a) is type(b) and len(sub) == len(other_sub) and _same_itself(a, b, same):
+            state = met.meet(a, b) if type(a) in _COMPOUND else "known"
+        if state == "clash":
+            return _joined([*here, sub])
+        if state == "new":
+            here.append(sub)
+            frames.append((parts(a), parts(b)))
     return None
+
+
+def _joined(subs: list[Path]) -> Path:
+    return tuple(key for sub in subs for key in sub)
 
 
 class _Met:

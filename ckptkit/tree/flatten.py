@@ -5,7 +5,7 @@ Source: docs/format.md section "Tokens".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ckptkit.errors import LimitExceededError, UnrepresentableError
@@ -16,17 +16,19 @@ from ckptkit.nodes import (
     MapNode,
     Node,
     Path,
+    PathKey,
     Record,
     SeqNode,
     TensorNode,
 )
 from ckptkit.tree import tokens as t
-from ckptkit.tree.parts import Part, parts
+from ckptkit.tree.parts import ATTRS, Part, attribute_parts, parts
 from ckptkit.tree.paths import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits
 
 Leaf = TensorNode | BlobNode
 _PLAIN = frozenset({type(None), bool, float, bytes})
+_FREE_STEPS, _STEPS_PER_LEAF = 1_000_000, 64  # of the paths of all leaves together
 
 
 class Flat(NamedTuple):
@@ -52,14 +54,24 @@ class LeafBook:
         self.leaves: list[Leaf] = []
         self.paths: list[Path] = []
         self._numbers: dict[Any, int] = {}
+        self._n_steps = 0
 
-    def number(self, leaf: Leaf, path: Path) -> int:
-        """Return the number of ``leaf``, a new one if nothing showed these bytes before."""
+    def number(self, leaf: Leaf, here: Sequence[PathKey], sub: Path) -> int:
+        """Return the number of ``leaf``, a new one if nothing showed these bytes before.
+
+        Raises: LimitExceededError for a tree that has many leaves below very many levels.
+        """
         view = leaf.same_view() if isinstance(leaf, TensorNode) else id(leaf)
         number = self._numbers.setdefault(view, len(self.leaves))
         if number == len(self.leaves):
+            self._n_steps += len(here)
+            if self._n_steps > _FREE_STEPS + _STEPS_PER_LEAF * number:
+                raise LimitExceededError(
+                    path_text(tuple(here[:8])), f"{number} tensors at paths of absurd length",
+                    f"{_STEPS_PER_LEAF} steps each",
+                )  # fmt: skip
             self.leaves.append(leaf)
-            self.paths.append(path)
+            self.paths.append((*here, *sub))
         return number
 
 
@@ -92,16 +104,17 @@ def flatten_sections(document: MapNode, limits: Limits = DEFAULT_LIMITS) -> Flat
 
 class _Flattener:
     def __init__(self, limits: Limits, book: LeafBook, root: Path = ()) -> None:
-        self.limits, self.book, self.root = limits, book, root
+        self.limits, self.book = limits, book
+        self.here: list[PathKey] = list(root)
         self.tokens: list[Any] = []
         self.ordinals: dict[int, int] = {}  # id of a compound node -> its place in preorder
 
     def run(self, node: Node) -> None:
         """Walk ``node`` in preorder, one frame of children a level, and emit its tokens."""
-        frames: list[tuple[Iterator[Part], Path]] = [(iter([((), node)]), self.root)]
-        emit = self.tokens.append
+        frames: list[tuple[Iterator[Part], int]] = [(iter([((), node)]), 0)]
+        emit, here = self.tokens.append, self.here
         while frames:
-            children, prefix = frames[-1]
+            children, length = frames[-1]
             for sub, child in children:
                 kind = type(child)
                 if kind is str:
@@ -110,15 +123,20 @@ class _Flattener:
                     emit(child)
                 elif kind is int:
                     emit(child if t.MIN_INT <= child <= t.MAX_INT else _integer_token(child))
-                elif self._open(child, prefix, sub):
-                    frames.append((parts(child), prefix + sub))
+                elif self._open(child, sub):
+                    is_attrs = sub is ATTRS  # attributes are places of their owner
+                    frames.append(
+                        (attribute_parts(child), 0) if is_attrs else (parts(child), len(sub))
+                    )
+                    here.extend(() if is_attrs else sub)
                     break
             else:
                 frames.pop()
+                del here[len(here) - length :]
             if len(frames) > self.limits.max_depth:
-                raise _too_deep(frames[-1][1], self.limits)
+                raise _too_deep(here, self.limits)
 
-    def _open(self, node: Node, prefix: Path, sub: Path) -> bool:
+    def _open(self, node: Node, sub: Path) -> bool:
         """Emit the token of a node that is no plain scalar; say whether children follow."""
         kind = type(node)
         if kind is GlobalName:
@@ -133,13 +151,23 @@ class _Flattener:
             return False
         self.ordinals[id(node)] = len(self.ordinals)
         if kind is TensorNode or kind is BlobNode:
-            self.tokens.append(self._leaf_token(node, prefix + sub))
+            self.tokens.append(self._leaf_token(node, sub))
             return kind is TensorNode and node.extra is not None
-        self.tokens.append(_compound_token(node, prefix + sub))
+        token = _compound_token(node)
+        if token is None:
+            raise self._no_node(node, sub)
+        self.tokens.append(token)
         return True
 
-    def _leaf_token(self, node: Leaf, path: Path) -> list[Any]:
-        number = self.book.number(node, path)
+    def _no_node(self, node: Node, sub: Path) -> UnrepresentableError:
+        is_known = type(node) in (MapNode, SeqNode, Record, TensorNode)
+        seen = repr(node)[:200] if is_known else f"a {type(node).__name__}"
+        return UnrepresentableError(
+            path_text((*self.here, *sub)), seen, "a node as docs/format.md knows it"
+        )
+
+    def _leaf_token(self, node: Leaf, sub: Path) -> list[Any]:
+        number = self.book.number(node, self.here, sub)
         if isinstance(node, BlobNode):
             return [t.BLOB, number]
         first: Any = self.book.leaves[number]
@@ -147,7 +175,7 @@ class _Flattener:
         if same and node.rule is None and node.extra is None:
             return [t.TENSOR, number]
         if node.flavour not in t.FLAVOURS[:-1]:
-            raise UnrepresentableError(path_text(path), f"a tensor of flavour {node.flavour!r}")
+            raise self._no_node(node, sub)
         rule = None if node.rule is None else [node.rule.kind, *node.rule.limits]
         flavour = t.FLAVOURS.index(node.flavour)
         return [t.TENSOR, number, flavour, node.requires_grad, rule, node.extra is not None]
@@ -162,7 +190,7 @@ def _integer_token(value: int) -> list[Any]:
     return [t.INTEGER, t.pack_integer(value)]
 
 
-def _compound_token(node: Node, path: Path) -> list[Any]:
+def _compound_token(node: Node) -> list[Any] | None:
     """Return the token of a container: its kind and how many children of which sort follow."""
     kind = type(node)
     if kind is MapNode and node.kind in t.MAP_KINDS:
@@ -174,10 +202,7 @@ def _compound_token(node: Node, path: Path) -> list[Any]:
         return token if node.attrs is None else [*token, t.HAS_ATTRS]
     if kind is Record and node.how in t.HOWS:
         return _record_token(node)
-    if kind is Atom:
-        return [t.ATOM, t.pack_text(node.kind), len(node.args)]
-    seen = repr(node) if kind in (MapNode, SeqNode, Record) else f"a {kind.__name__}"
-    raise UnrepresentableError(path_text(path), seen, "a node of docs/format.md")
+    return [t.ATOM, t.pack_text(node.kind), len(node.args)] if kind is Atom else None
 
 
 def _record_token(node: Record) -> list[Any]:
@@ -194,9 +219,9 @@ def _record_token(node: Record) -> list[Any]:
     ]
 
 
-def _too_deep(place: Path, limits: Limits) -> LimitExceededError:
+def _too_deep(here: list[PathKey], limits: Limits) -> LimitExceededError:
     return LimitExceededError(
-        path_text(place[:8]),
+        path_text(tuple(here[:8])),
         f"more than {limits.max_depth} levels of nesting below it",
         advice="raise the limit max_depth",
     )

@@ -51,6 +51,15 @@ def _attr_parts(attrs: MapNode | None) -> Iterator[Part]:
         yield ATTRS, attrs
 
 
+def attribute_parts(attrs: MapNode) -> Iterator[Part]:
+    """Yield the same children, but at ".name" where an attribute has a plain name."""
+    for sub, child in parts(attrs):
+        if len(sub) == 1 and sub is not ATTRS and type(sub[0]) is str:
+            yield ("." + sub[0],), child
+        else:
+            yield sub, child
+
+
 def _record_parts(node: Record) -> Iterator[Part]:
     for index, arg in enumerate(node.args):
         yield (".args", index), arg

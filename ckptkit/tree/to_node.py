@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ckptkit.errors import UnrepresentableError
 from ckptkit.nodes import (
@@ -21,6 +21,7 @@ from ckptkit.nodes import (
     Record,
     SeqNode,
     TensorNode,
+    structural_key,
 )
 from ckptkit.tree.atoms import describe
 from ckptkit.tree.numpy_atoms import describe_numpy, loaded_numpy
@@ -45,32 +46,51 @@ def to_node(value: Any, tensor: TensorToNode | None = None) -> Node:
     return _Converter(tensor).run(value)
 
 
+class Place(NamedTuple):
+    """A path, last step first: shells below many levels share the steps above them."""
+
+    parent: Place | None
+    sub: Path
+
+    def path(self) -> Path:
+        """Return the path from the root."""
+        subs: list[Path] = []
+        place: Place | None = self
+        while place is not None:
+            subs.append(place.sub)
+            place = place.parent
+        return tuple(key for sub in reversed(subs) for key in sub)
+
+
 class _Converter:
     def __init__(self, tensor: TensorToNode | None) -> None:
         self.tensor = tensor
         self.nodes: dict[int, Node] = {}
         self.alive: list[Any] = []  # an id is only good while its object lives
         self.work: list[Callable[[], None]] = []
+        self.sets: list[SeqNode] = []
         self.odd_maps: list[tuple[MapNode, list[tuple[Node, Node]]]] = []
 
     def run(self, value: Any) -> Node:
         """Make a shell for every value, fill the shells one by one, hash odd keys at the end."""
-        root = self.convert(value, (), ())
+        root = self.convert(value, None, ())
         while self.work:
             self.work.pop()()
+        for members in self.sets:
+            members.items = _in_order(members.items)
         for node, pairs in self.odd_maps:
             for key, child in pairs:
                 node[key] = child
         return root
 
-    def convert(self, value: Any, prefix: Path, sub: Path) -> Node:
+    def convert(self, value: Any, parent: Place | None, sub: Path) -> Node:
         """Return the node of ``value``, perhaps still empty."""
         kind = type(value)
         if kind in SCALARS or kind in _INERT:
             return value
         node = self.nodes.get(id(value))
         if node is None:
-            node = self._shell(value, kind, prefix + sub)
+            node = self._shell(value, kind, Place(parent, sub))
             self.nodes[id(value)] = node
             self.alive.append(value)
         return node
@@ -78,67 +98,67 @@ class _Converter:
     def _later(self, fill: Callable[[], None]) -> None:
         self.work.append(fill)
 
-    def _shell(self, value: Any, kind: type, path: Path) -> Node:
+    def _shell(self, value: Any, kind: type, place: Place) -> Node:
         if kind in _MAPS:
-            return self._map(value, _MAPS[kind], path)
+            return self._map(value, _MAPS[kind], place)
         if kind in _SEQS:
-            return self._seq(value, _SEQS[kind], path)
-        tensor = self._tensor(value, path)
+            return self._seq(value, _SEQS[kind], place)
+        tensor = self._tensor(value, place)
         if tensor is not None:
             return tensor
         try:
             described = describe_numpy(value) or describe(value)
         except ValueError as exc:
-            self._refuse(value, path, str(exc))
+            self._refuse(value, place, str(exc))
         if described is not None:
-            return self._atom(*described, path)
+            return self._atom(*described, place)
         torch = sys.modules.get("torch")
         if torch is not None and kind is torch.Size:
-            return self._seq(value, "torch.Size", path)
+            return self._seq(value, "torch.Size", place)
         sketched = sketch(value)
         if sketched is None:
-            self._refuse(value, path)
-        return self._record(sketched, path)
+            self._refuse(value, place)
+        return self._record(sketched, place)
 
-    def _tensor(self, value: Any, path: Path) -> Node | None:
+    def _tensor(self, value: Any, place: Place) -> Node | None:
         numpy, torch = loaded_numpy(), sys.modules.get("torch")
         is_array = numpy is not None and isinstance(value, numpy.ndarray)
         if is_array or (torch is not None and isinstance(value, torch.Tensor)):
             if self.tensor is None or (is_array and value.dtype.hasobject):
-                self._refuse(value, path)
+                self._refuse(value, place)
             return self.tensor(value)
         return None
 
-    def _refuse(self, value: Any, path: Path, why: str = "") -> NoReturn:
+    def _refuse(self, value: Any, place: Place, why: str = "") -> NoReturn:
         kind = type(value)
         seen = why or f"a {kind.__module__}.{kind.__qualname__}"
         raise UnrepresentableError(
-            path_text(path), seen, "data: numbers, text, tensors, and containers of them",
+            path_text(place.path()), seen, "data: numbers, text, tensors, and containers of them",
             "store its parameters as plain data (a state_dict), or leave it out",
         )  # fmt: skip
 
-    def _map(self, value: dict[Any, Any], kind: str, path: Path) -> MapNode:
+    def _map(self, value: dict[Any, Any], kind: str, place: Place) -> MapNode:
         node = MapNode(kind=kind)
 
         def fill() -> None:
             if isinstance(value, defaultdict) and value.default_factory is not None:
-                node.factory = self._factory(value.default_factory, path)
+                node.factory = self._factory(value.default_factory, place)
             attrs = getattr(value, "__dict__", None)
             if attrs:
-                node.attrs = self.convert(attrs, path, (".attrs",))
-            self._fill_pairs(node, value, path)
+                node.attrs = self.convert(attrs, place, (".attrs",))
+            self._fill_pairs(node, value, place)
 
         self._later(fill)
         return node
 
-    def _fill_pairs(self, node: MapNode, value: dict[Any, Any], path: Path) -> None:
+    def _fill_pairs(self, node: MapNode, value: dict[Any, Any], place: Place) -> None:
         odd = []
         for index, (key, child) in enumerate(value.items()):
             if type(key) is str:
-                node[key] = self.convert(child, path, (key,))
+                node[key] = self.convert(child, place, (key,))
             else:
-                key_node = self.convert(key, path, (".keys", index))
-                odd.append((key_node, self.convert(child, path, (key_node,))))
+                key_node = self.convert(key, place, (".keys", index))
+                odd.append((key_node, self.convert(child, place, (key_node,))))
         if len(odd) == len(value):
             self.odd_maps.append((node, odd))
         elif odd:  # mixed with strings: put everything in again, in order
@@ -152,47 +172,61 @@ class _Converter:
         node.__init__(kind=node.kind, attrs=node.attrs)  # type: ignore[misc]
         self.odd_maps.append((node, pairs))
 
-    def _factory(self, factory: Any, path: Path) -> GlobalName:
+    def _factory(self, factory: Any, place: Place) -> GlobalName:
         if factory not in _FACTORIES:
-            self._refuse(factory, (*path, ".factory"), f"a defaultdict that makes {factory!r:.80}")
+            self._refuse(
+                factory, Place(place, (".factory",)), f"a defaultdict that makes {factory!r:.80}"
+            )
         return GlobalName("builtins", factory.__name__)
 
-    def _seq(self, value: Iterable[Any], kind: str, path: Path) -> SeqNode:
+    def _seq(self, value: Iterable[Any], kind: str, place: Place) -> SeqNode:
         node = SeqNode([], kind)
         if isinstance(value, deque) and value.maxlen is not None:
             node.attrs = MapNode({"maxlen": value.maxlen})
+        if kind in ("set", "frozenset"):
+            self.sets.append(node)
 
         def fill() -> None:
             convert = self.convert
-            node.items = [convert(item, path, (i,)) for i, item in enumerate(value)]
+            node.items = [convert(item, place, (i,)) for i, item in enumerate(value)]
 
         self._later(fill)
         return node
 
-    def _atom(self, kind: str, args: tuple[Any, ...], path: Path) -> Atom:
+    def _atom(self, kind: str, args: tuple[Any, ...], place: Place) -> Atom:
         node = Atom(kind, ())
 
         def fill() -> None:
-            node.args = tuple(self.convert(arg, path, (".args", i)) for i, arg in enumerate(args))
+            node.args = tuple(self.convert(arg, place, (".args", i)) for i, arg in enumerate(args))
 
         self._later(fill)
         return node
 
-    def _record(self, made: Sketch, path: Path) -> Record:
+    def _record(self, made: Sketch, place: Place) -> Record:
         node = Record(made.name, made.how)
 
         def fill() -> None:
             convert = self.convert
-            node.args = tuple(convert(arg, path, (".args", i)) for i, arg in enumerate(made.args))
+            node.args = tuple(convert(arg, place, (".args", i)) for i, arg in enumerate(made.args))
             if made.kwargs is not None:
-                node.kwargs = convert(made.kwargs, path, (".kwargs",))
+                node.kwargs = convert(made.kwargs, place, (".kwargs",))
             if made.state is not None:
-                node.states = [convert(made.state, path, (".state",))]
+                node.states = [convert(made.state, place, (".state",))]
             if made.items is not None:
-                node.items = [convert(x, path, (".items", i)) for i, x in enumerate(made.items)]
+                node.items = [convert(x, place, (".items", i)) for i, x in enumerate(made.items)]
             if made.entries is not None:
-                node.entries = convert(made.entries, path, (".entries",))
+                node.entries = convert(made.entries, place, (".entries",))
 
         self.alive.append(made)
         self._later(fill)
         return node
+
+
+def _in_order(items: list[Node]) -> list[Node]:
+    """Order the members of a set: Python's own order differs from run to run."""
+    if len(set(map(type, items))) == 1 and type(items[0]) in (str, int, bytes):
+        return sorted(items)
+    try:
+        return sorted(items, key=structural_key)
+    except TypeError:  # a member that only its own class can hash
+        return items
