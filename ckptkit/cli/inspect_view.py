@@ -11,10 +11,12 @@ import click
 
 from ckptkit.cli.progress import meter
 from ckptkit.nodes import Node
-from ckptkit.tree.paths import path_text
+from ckptkit.tree.paths import escape_text, key_text
 from ckptkit.verbs.inspect import Inspection, Place
 from ckptkit.verbs.open import Checkpoint
 from ckptkit.verbs.outline import OutlineRow, outline
+
+_MAX_KEY_CHARS = 4096  # a name is told whole, unless nobody could mean it
 
 
 class View(NamedTuple):
@@ -98,7 +100,10 @@ def _tensor_rows(inspection: Inspection, view: View) -> tuple[TensorRow, ...]:
 
 def place_name(place: Place) -> str:
     """The name of a tensor in its section: dots inside a key stay, levels are divided by "/"."""
-    return path_text(place.path)
+    return "/".join(
+        escape_text(key[:_MAX_KEY_CHARS], "/") if type(key) is str else key_text(key)
+        for key in place.path
+    )
 
 
 def _with_figures(rows: Sequence[TensorRow]) -> tuple[TensorRow, ...]:

@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output has closed it."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one at its first use."""
 
@@ -48,6 +52,13 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would turn a reader that went away into exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise _ReaderGoneError from exc
 
     def main(
         self,
@@ -75,7 +86,7 @@ def _fail(exc: BaseException, words: Sequence[str]) -> int:
         return exc.code if isinstance(exc.code, int) else 1
     if isinstance(exc, click.exceptions.Exit):
         return exc.exit_code
-    if isinstance(exc, BrokenPipeError):
+    if isinstance(exc, (BrokenPipeError, _ReaderGoneError)):
         # The reader went away (``| head``); without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

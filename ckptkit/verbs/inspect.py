@@ -13,7 +13,7 @@ from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.places import leaf_places
 from ckptkit.verbs.resume_gaps import Gap, find_gaps, find_losses
-from ckptkit.verbs.sharing import Sharing, find_sharing, unique_nbytes
+from ckptkit.verbs.sharing import Sharing, find_sharing, number_views
 
 
 class DialectFinding(NamedTuple):
@@ -108,11 +108,13 @@ def survey(checkpoint: Checkpoint) -> Inspection:
             rows.append(row)
     places = [Place(name, path, tensor) for name in tensors for path, tensor in tensors[name]]
     flat = [((place.section, *place.path), place.tensor) for place in places]
+    views = number_views(flat)
+    sizes = {view: tensor.nbytes for (_, tensor), view in zip(flat, views, strict=True)}
     total = SectionRow(
         "total",
         len(flat),
         sum(row.parameters for row in rows),
-        unique_nbytes(flat),
+        sum(sizes.values()),
         sum(row.values for row in rows),
         sum(row.files for row in rows),
     )
@@ -125,8 +127,8 @@ def survey(checkpoint: Checkpoint) -> Inspection:
         progress=_progress(document),
         sections=tuple(rows),
         total=total,
-        dtypes=_dtypes(flat),
-        sharing=find_sharing(flat),
+        dtypes=_dtypes(flat, views),
+        sharing=find_sharing(flat, views),
         gaps=find_gaps(document, {name: len(rows) for name, rows in tensors.items()}),
         notices=_notices(checkpoint.notices, find_losses(document, tensors)),
         scans=checkpoint.opened.scans,
@@ -151,20 +153,20 @@ def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path,
             n_files += 1
         else:
             n_values += bool(path) and ".attrs" not in path  # _metadata is no value of a model
-    views = {tensor.same_view(): tensor for _, tensor in tensors}
+    views = dict(zip(number_views(tensors), (tensor for _, tensor in tensors), strict=True))
     parameters = sum(math.prod(tensor.shape) for tensor in views.values())
     nbytes = sum(tensor.nbytes for tensor in views.values())
     return SectionRow(name, len(tensors), parameters, nbytes, n_values, n_files), tensors
 
 
-def _dtypes(places: list[tuple[Path, TensorNode]]) -> tuple[DtypeRow, ...]:
+def _dtypes(places: list[tuple[Path, TensorNode]], views: list[int]) -> tuple[DtypeRow, ...]:
     counts: dict[str, int] = {}
     sizes: dict[str, int] = {}
     seen = set()
-    for _, tensor in places:
+    for (_, tensor), view in zip(places, views, strict=True):
         name = tensor.numpy_dtype or tensor.dtype.name
         counts[name] = counts.get(name, 0) + 1
-        if (view := tensor.same_view()) not in seen:
+        if view not in seen:
             seen.add(view)
             sizes[name] = sizes.get(name, 0) + tensor.nbytes
     rows = [DtypeRow(name, count, sizes.get(name, 0)) for name, count in counts.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -42,24 +43,43 @@ class Sharing(NamedTuple):
     slack: tuple[Slack, ...]
 
 
-def find_sharing(places: Places) -> Sharing:
-    """Group tensors by view and by storage; reads no byte. Largest first."""
-    views: dict[tuple[Any, ...], tuple[TensorNode, list[Path]]] = {}
-    for path, tensor in places:
-        views.setdefault(tensor.same_view(), (tensor, []))[1].append(path)
-    ties = [Tie(tuple(paths), tensor.nbytes) for tensor, paths in views.values() if len(paths) > 1]
+def number_views(places: Places) -> list[int]:
+    """Number each place by the bytes that it shows: ties, and only they, have the same number.
+
+    A storage that one tensor alone looks into needs no comparison, and that is nearly all of them.
+    """
+    lookers = Counter([id(tensor.storage) for _, tensor in places])
+    numbers: dict[Any, int] = {}
+    return [
+        numbers.setdefault(
+            key if lookers[key := id(tensor.storage)] == 1 else tensor.same_view(), len(numbers)
+        )
+        for _, tensor in places
+    ]
+
+
+def find_sharing(places: Places, views: Sequence[int]) -> Sharing:
+    """Group tensors by view (``number_views``) and by storage; reads no byte. Largest first."""
+    tied: dict[int, list[Path]] = {}
     storages: dict[int, tuple[Storage, list[tuple[TensorNode, Path]]]] = {}
-    for tensor, paths in views.values():
-        if tensor.storage.source is not None:
-            storages.setdefault(id(tensor.storage), (tensor.storage, []))[1].append(
-                (tensor, paths[0])
-            )
+    for (path, tensor), view in zip(places, views, strict=True):
+        if view in tied:
+            tied[view].append(path)
+            continue
+        tied[view] = [path]
+        storage = tensor.storage
+        if storage.source is not None:
+            storages.setdefault(id(storage), (storage, []))[1].append((tensor, path))
+    sizes = {view: tensor.nbytes for (_, tensor), view in zip(places, views, strict=True)}
+    ties = [Tie(tuple(paths), sizes[view]) for view, paths in tied.items() if len(paths) > 1]
     shared, slack = [], []
     for storage, members in storages.values():
+        freed = storage.nbytes - sum(tensor.nbytes for tensor, _ in members)
+        if len(members) == 1 and freed <= 0:
+            continue
         paths_here = tuple(path for _, path in members)
         if len(members) > 1:
             shared.append(SharedStorage(storage.key, paths_here, storage.nbytes))
-        freed = storage.nbytes - sum(tensor.nbytes for tensor, _ in members)
         if freed > 0:
             slack.append(Slack(storage.key, paths_here, storage.nbytes, freed))
     return Sharing(
@@ -67,8 +87,3 @@ def find_sharing(places: Places) -> Sharing:
         tuple(sorted(shared, key=lambda row: -row.nbytes)),
         tuple(sorted(slack, key=lambda row: -row.freed_nbytes)),
     )
-
-
-def unique_nbytes(places: Places) -> int:
-    """Bytes of the tensors, each view counted once: what a sealed checkpoint holds."""
-    return sum({tensor.same_view(): tensor.nbytes for _, tensor in places}.values())
