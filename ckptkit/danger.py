@@ -64,6 +64,8 @@ def classify(module: str, qualname: str, how: str = "named") -> Judgement:
 
 @lru_cache(maxsize=4096)
 def _classify(module: str, qualname: str, how: str) -> Judgement:
+    if module == "copyreg" and qualname.startswith("extension "):
+        return Judgement("suspicious", "an extension code stands for a name kept outside the file")
     odd = _odd_text(module, qualname)
     if odd is not None:
         return odd
@@ -72,8 +74,6 @@ def _classify(module: str, qualname: str, how: str) -> Judgement:
         return _HARMLESS
     if qualname in MEMORY_FORMATS and not is_stdlib(module):
         return _HARMLESS
-    if module == "copyreg" and qualname.startswith("extension "):
-        return Judgement("suspicious", "an extension code stands for a name kept outside the file")
     parts, top = qualname.split("."), module.partition(".")[0]
     if not all(part.isidentifier() for part in (*parts, *module.split("."))):
         return Judgement("suspicious", "no name that Python code could have")

@@ -2,7 +2,7 @@
 
 import ast
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -80,11 +80,14 @@ class Agreement:
                 (str(value).removeprefix("torch."),),
             ), path
         elif isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
-            assert type(node) is GlobalName and node.qualname == value.__qualname__, path
+            assert type(node) is GlobalName, path
+            assert node.qualname == value.__qualname__, path
         elif value is None or kind in (bool, int, str, bytes):
-            assert type(node) is kind and node == value, path
+            assert type(node) is kind, path
+            assert node == value, path
         elif kind is float:
-            assert type(node) is float and struct.pack("<d", node) == struct.pack("<d", value), path
+            assert type(node) is float, path
+            assert struct.pack("<d", node) == struct.pack("<d", value), path
         elif kind is complex:
             assert struct.pack("<2d", node.real, node.imag) == struct.pack(
                 "<2d", value.real, value.imag
@@ -95,7 +98,8 @@ class Agreement:
             self.object(node, value, path)
 
     def mapping(self, node, value, path):
-        assert type(node) is MapNode and node.kind == MAPPINGS[type(value)], path
+        assert type(node) is MapNode, path
+        assert node.kind == MAPPINGS[type(value)], path
         assert len(node) == len(value), path
         for (key, child), (want_key, want) in zip(node.items(), value.items(), strict=True):
             self.check(key, want_key, f"{path} key")
@@ -108,7 +112,8 @@ class Agreement:
             self.check(node.attrs[name], want, f"{path}.{name}")
 
     def sequence(self, node, value, path):
-        assert type(node) is SeqNode and node.kind == SEQUENCES[type(value)], path
+        assert type(node) is SeqNode, path
+        assert node.kind == SEQUENCES[type(value)], path
         assert len(node) == len(value), path
         if isinstance(value, (set, frozenset)):
             return self.members(node, value, path)
@@ -116,6 +121,7 @@ class Agreement:
             self.check(child, want, f"{path}[{index}]")
         if isinstance(value, collections.deque):
             assert (node.attrs.get("maxlen") if node.attrs else None) == value.maxlen, path
+        return None
 
     def members(self, node, value, path):
         keys = MapNode([(item, None) for item in node.items])
@@ -129,11 +135,13 @@ class Agreement:
             return self.sparse(node, value, path)
         assert type(node) is TensorNode, (path, node)
         assert node.dtype.name == str(value.dtype).removeprefix("torch."), path
-        assert node.shape == tuple(value.shape) and node.strides == value.stride(), path
+        assert node.shape == tuple(value.shape), path
+        assert node.strides == value.stride(), path
         assert node.requires_grad == value.requires_grad, path
         assert (node.conj, node.neg) == (value.is_conj(), value.is_neg()), path
         if value.device.type == "meta":
-            assert node.flavour == "meta" and node.storage.source is None, path
+            assert node.flavour == "meta", path
+            assert node.storage.source is None, path
             return None
         assert node.flavour == (
             "parameter" if isinstance(value, torch.nn.Parameter) else "tensor"
@@ -177,7 +185,8 @@ class Agreement:
             assert parts[3] == value.q_per_channel_axis(), path
 
     def sparse(self, node, value, path):
-        assert isinstance(node, Record) and node.name.qualname == "_rebuild_sparse_tensor", path
+        assert isinstance(node, Record), path
+        assert node.name.qualname == "_rebuild_sparse_tensor", path
         layout, parts = node.args
         self.check(layout, value.layout, path)
         if value.layout is torch.sparse_coo:
@@ -188,10 +197,8 @@ class Agreement:
             live = [value.ccol_indices(), value.row_indices(), value.values(), value.shape]
         for index, (part, want) in enumerate(zip(parts.items, live, strict=True)):
             if isinstance(want, torch.Tensor):  # torch makes the parts contiguous while it loads
-                assert part.shape == tuple(want.shape) and bytes_of(part) == raw_of(want), (
-                    path,
-                    index,
-                )
+                assert part.shape == tuple(want.shape), (path, index)
+                assert bytes_of(part) == raw_of(want), (path, index)
                 assert (part.rule is not None) == (
                     index < (1 if value.layout is torch.sparse_coo else 2)
                 ), path
@@ -202,14 +209,16 @@ class Agreement:
         if value.dtype.hasobject:
             assert isinstance(node, Record), path
             return self.check(node.state.items[4], value.ravel(order="K").tolist(), path)
-        assert type(node) is TensorNode and node.flavour == "ndarray", path
+        assert type(node) is TensorNode, path
+        assert node.flavour == "ndarray", path
         little = value.astype(value.dtype.newbyteorder("<")) if not node.numpy_dtype else value
         assert bytes_of(node) == np.ascontiguousarray(little).tobytes(), path
         if node.numpy_dtype:
             assert numpy_dtype(node.numpy_dtype) == value.dtype, path
             assert node.shape == (*value.shape, value.dtype.itemsize), path
         else:
-            assert node.dtype.name == value.dtype.name and node.shape == value.shape, path
+            assert node.dtype.name == value.dtype.name, path
+            assert node.shape == value.shape, path
             if value.size:
                 assert (
                     node.strides == tuple(step // value.itemsize for step in value.strides)
@@ -237,7 +246,7 @@ class Agreement:
             )
         if isinstance(value, pathlib.PurePath):
             return kind.__name__, (str(value),)
-        if kind is datetime.datetime:
+        if kind is dt.datetime:
             d = value
             return "datetime", (
                 d.year,
@@ -250,9 +259,9 @@ class Agreement:
                 d.fold,
                 d.tzinfo,
             )
-        if kind is datetime.date:
+        if kind is dt.date:
             return "date", (value.year, value.month, value.day)
-        if kind is datetime.time:
+        if kind is dt.time:
             return "time", (
                 value.hour,
                 value.minute,
@@ -261,9 +270,9 @@ class Agreement:
                 value.fold,
                 value.tzinfo,
             )
-        if kind is datetime.timedelta:
+        if kind is dt.timedelta:
             return "timedelta", (value.days, value.seconds, value.microseconds)
-        if kind is datetime.timezone:
+        if kind is dt.timezone:
             name = value.__getinitargs__()[1] if len(value.__getinitargs__()) == 2 else None
             return "timezone", (value.utcoffset(None), name)
         plain = {decimal.Decimal: ("decimal", str), uuid.UUID: ("uuid", lambda u: u.int)}
@@ -280,7 +289,8 @@ class Agreement:
         )
 
     def is_atom(self, node, atom, path):
-        assert type(node) is Atom and node.kind == atom[0], (path, node)
+        assert type(node) is Atom, (path, node)
+        assert node.kind == atom[0], (path, node)
         assert len(node.args) == len(atom[1]), path
         for part, want in zip(node.args, atom[1], strict=True):
             self.check(part, want, path)

@@ -2,7 +2,7 @@
 
 import argparse
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import inspect
@@ -267,7 +267,7 @@ def test_tensors_that_plain_pickle_wrote(protocol):
 
 
 def everything_else(protocol):
-    zone = datetime.timezone(datetime.timedelta(hours=2), "x")
+    zone = dt.timezone(dt.timedelta(hours=2), "x")
     ordered = collections.OrderedDict(a=1, b=[2])
     ordered.note = "kept"
     loop = [1]
@@ -286,8 +286,9 @@ def everything_else(protocol):
                         collections.defaultdict(list, {"a": [1]}), ordered],
         "ranges": [range(3), slice(1, None, 2), ..., NotImplemented],
         "paths": [pathlib.PurePosixPath("/a/b"), pathlib.Path("run/1"), pathlib.PureWindowsPath("C:\\x\\y"), pathlib.Path()],
-        "times": [datetime.datetime(2024, 1, 2, 3, 4, 5, 6, zone, fold=1), datetime.datetime(1, 1, 1), datetime.date(2024, 1, 2),
-                  datetime.timedelta(3, 4, 5), datetime.time(1, 2, 3, 4, fold=1), zone, datetime.UTC],
+        "times": [dt.datetime(2024, 1, 2, 3, 4, 5, 6, zone, fold=1), dt.datetime(1, 1, 1),  # noqa: DTZ001 (naive times are stored too)
+                  dt.date(2024, 1, 2),
+                  dt.timedelta(3, 4, 5), dt.time(1, 2, 3, 4, fold=1), zone, dt.UTC],
         "numbers": [decimal.Decimal("1.50"), decimal.Decimal("-Infinity"), fractions.Fraction(-1, 3), uuid.UUID(int=5)],
         "torch": [torch.float32, torch.strided, torch.per_channel_affine, torch.Size([2, 3]), torch.device("cuda", 1),
                   torch.device("cpu")],
