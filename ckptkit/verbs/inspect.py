@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
+from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.nodes import BlobNode, MapNode, Node, Path, TensorNode
 from ckptkit.protocols import StreamScan
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
@@ -93,7 +94,7 @@ def inspect(
 
     Raises: InputError, ContainerError, SchemaError, DialectError.
     """
-    with load(path, dialect=dialect, limits=limits) as checkpoint:
+    with paused_gc(), load(path, dialect=dialect, limits=limits) as checkpoint:
         return survey(checkpoint)
 
 

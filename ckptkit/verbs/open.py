@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.probe import choose, make_probe
 from ckptkit.hooks.manager import containers, dialects
 from ckptkit.nodes import MapNode
@@ -83,14 +84,15 @@ def load(
     ``dialect`` names whose keys they are where recognition would not, or not that way.
     Raises: InputError, ContainerError, SchemaError, DialectError.
     """
-    opened = open_container(FilePath(path), limits)
-    try:
-        if opened.container == SEALED_CONTAINER:
-            return _from_sealed(opened, limits)
-        return _from_foreign(opened, dialect)
-    except BaseException:
-        opened.close()
-        raise
+    with paused_gc():
+        opened = open_container(FilePath(path), limits)
+        try:
+            if opened.container == SEALED_CONTAINER:
+                return _from_sealed(opened, limits)
+            return _from_foreign(opened, dialect)
+        except BaseException:
+            opened.close()
+            raise
 
 
 def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
