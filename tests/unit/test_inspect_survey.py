@@ -44,8 +44,6 @@ def test_two_names_of_one_view_are_a_tie_and_count_once():
     assert sharing.shared == ()
     assert sharing.slack == ()
     assert number_views(found) == [0, 0, 1]
-        len(tie.paths) for tie in sharing.ties
-    )
 
 
 def test_two_views_of_a_storage_are_shared_but_not_tied():
