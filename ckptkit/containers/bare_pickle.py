@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
-from ckptkit.containers.pickle_scan import scan_row
+from ckptkit.containers.pickle_scan import is_telling, scan_row
 from ckptkit.containers.pickle_sniff import is_pickle_start, is_text_pickle_start
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
 from ckptkit.containers.polyglot import polyglot_notices
-from ckptkit.errors import ContainerError
+from ckptkit.errors import CkptkitError
 from ckptkit.nodes import SeqNode
 from ckptkit.protocols import Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import Limits, Notice
 
 _MAX_PICKLES = 4096
+# A single number or string of protocol 1 begins with any of these, and with nothing more telling.
+_BINARY_STARTS = tuple(bytes([code]) for code in b"KMJGXTU")
+_MAX_SNIFFED_NBYTES = 64 << 10
 
 
 class BarePickleContainer:
@@ -31,7 +34,9 @@ class BarePickleContainer:
             return False
         if is_pickle_start(probe.head):
             return True
-        return is_text_pickle_start(probe.head) and _can_be_read(probe)
+        could_be = is_text_pickle_start(probe.head)
+        is_small = probe.nbytes <= _MAX_SNIFFED_NBYTES and probe.head[:1] in _BINARY_STARTS
+        return (could_be or is_small) and _can_be_read(probe, whole=not could_be)
 
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Read every pickle; several become one list. Raises: ContainerError."""
@@ -53,14 +58,21 @@ class BarePickleContainer:
             yield from scan_other_readings(file, "pickle", limits)
 
 
-def _can_be_read(probe: Probe) -> bool:
-    """Text is a pickle only if it can be followed to an end, or names something on the way."""
+def _can_be_read(probe: Probe, *, whole: bool) -> bool:
+    """Bytes without a mark are a pickle if they can be followed to an end.
+
+    What names something readable on the way is one as well, unless it must be ``whole``: one
+    pickle and nothing else.
+    """
     try:
         with FileBytes(probe.path) as file:
-            scan = PickleWindow(file, Limits()).read("pickle").scan
-    except ContainerError:
+            window = PickleWindow(file, Limits())
+            scan = window.read("pickle").scan
+            if whole:
+                return scan.error is None and window.position == file.nbytes
+    except CkptkitError:
         return False
-    return scan.error is None or bool(scan.uses)
+    return scan.error is None or is_telling(scan)
 
 
 def _open(file: FileBytes, probe: Probe, limits: Limits) -> Opened:

@@ -60,7 +60,8 @@ _HDF5_OFFSETS = (512, 1024, 2048)  # an HDF5 file may begin with a block of its 
 _LFS = re.compile(rb"version https?://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v")
 _LFS_FACTS = re.compile(rb"oid sha256:([0-9a-f]{64})\s+size (\d{1,18})\s")
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,2000}?-->\s*)?<(?:!doctype html|html|head|body|\?xml|title)\b",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,2000}?-->\s*)?"
+    rb"<(?:!doctype html|html|head|body|\?xml|title)\b",
     re.DOTALL | re.IGNORECASE,
 )
 _TITLE = re.compile(rb"(?i)<title[^>]{0,200}>([^<]{1,200})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ckptkit.containers.bytesource import FileBytes
@@ -11,7 +12,12 @@ from ckptkit.types import Limits
 BLOCK_NBYTES = 512
 _PLAIN_TYPES = (b"0", b"\x00", b"7")  # 7: contiguous, on systems of long ago
 _FOLDER = b"5"
-_HEADERS_OF_THE_NEXT = (b"x", b"g", b"L")  # pax records and GNU long names
+# Records about the next member, or all: old torch files have some, for fractions of seconds.
+_RECORD_TYPES = (b"x", b"g")
+_HARMLESS_RECORDS = re.compile(
+    rb"(?:\d{1,4} (?:mtime|atime|ctime|uid|gid|uname|gname|comment)=[^\n]{0,500}\n)*\x00*"
+)
+_MAX_RECORDS_NBYTES = 4096
 _KINDS = {
     b"1": "a hard link", b"2": "a symbolic link", b"3": "a character device",
     b"4": "a block device", b"6": "a named pipe",
@@ -79,14 +85,18 @@ def _parse_header(file: FileBytes, block: bytes, position: int) -> TarMember | N
             file.where, f"the member {name[:100]!a} is {_KINDS[kind]}", "plain files",
             "do not unpack this file",
         )  # fmt: skip
-    if kind == _FOLDER:
-        return None
-    if kind not in _PLAIN_TYPES:
-        what = "has extended headers" if kind in _HEADERS_OF_THE_NEXT else f"is of type {kind!a}"
-        raise _damaged(file, f"the member {name[:100]!a} {what}, which torch never wrote")
     start = position + BLOCK_NBYTES
     if start + nbytes > file.nbytes:
         raise _damaged(file, f"the member {name[:100]!a} is cut short")
+    if kind == _FOLDER:
+        return None
+    if kind in _RECORD_TYPES:
+        records = file.read(start, min(nbytes, _MAX_RECORDS_NBYTES))
+        if nbytes > _MAX_RECORDS_NBYTES or not _HARMLESS_RECORDS.fullmatch(records):
+            raise _damaged(file, f"the extended header at {position} renames or resizes a member")
+        return None
+    if kind not in _PLAIN_TYPES:
+        raise _damaged(file, f"the member {name[:100]!a} is of type {kind!a}, unknown to torch")
     return TarMember(name, start, start + nbytes)
 
 

@@ -31,6 +31,7 @@ FLAG_DESCRIPTOR, FLAG_UTF8 = 0x8, 0x800
 _DEFLATE_LEVEL = 0x6
 _KNOWN_FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | _DEFLATE_LEVEL
 _FREE_INFLATED_NBYTES = 32 << 20  # any honest archive may grow by this much: zeros deflate well
+_MAX_GAP_NBYTES = 0xFFFF + 24  # the longest local extra field, and a 64-bit data descriptor
 _UNIX, _LINK_MODE = 3, 0xA
 
 # One search over all names at once, a NUL between them: components "..", ".", "" (but for the end
@@ -164,20 +165,24 @@ def _place(
     """Give every entry the room up to its neighbour; entries that share bytes are refused."""
     order = sorted(range(len(rows)), key=lambda i: rows[i][1])
     room = [0] * len(rows)
-    stop = directory_start
+    stop, hidden = directory_start, 0
     for i in reversed(order):
         name, header, csize = rows[i][:3]
-        if header + LOCAL_NBYTES + len(name) + csize > stop:
+        gap = stop - (header + LOCAL_NBYTES + len(name) + csize)
+        if gap < 0:
             raise _damaged(file, f"{_shown(name)} overlaps what comes after it")
+        if gap > _MAX_GAP_NBYTES:
+            hidden += gap
         room[i] = stop
         stop = header
     entries: dict[str, ZipEntry] = {}
     for row, limit in zip(rows, room, strict=True):
         text = _decoded(file, row[0], row[6])
         entries[text] = ZipEntry(text, *row, limit)
-    if stop == 0:
+    hidden += stop  # what comes before the first entry
+    if not hidden:
         return entries, ()
-    message = f"the first {stop} bytes belong to no entry of the archive"
+    message = f"{hidden} bytes belong to no entry of the archive"
     return entries, (Notice("danger", "hidden-bytes", message, str(file.where)),)
 
 

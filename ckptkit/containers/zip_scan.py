@@ -6,9 +6,16 @@ import re
 import zlib
 from collections.abc import Iterator
 from struct import Struct
+from typing import NamedTuple
 
 from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.pickle_scan import MAX_NESTING, scan_bytes, scan_row
+from ckptkit.containers.pickle_scan import (
+    MAX_NESTING,
+    is_telling,
+    scan_bytes,
+    scan_row,
+    scan_tail,
+)
 from ckptkit.containers.pickle_sniff import HEAD_NBYTES, is_pickle_start, is_text_pickle_start
 from ckptkit.containers.polyglot import archive_start, other_readings, polyglot_notices
 from ckptkit.containers.zip_entry import locate, read_entry
@@ -27,6 +34,7 @@ from ckptkit.types import Limits
 
 _LOCAL = Struct("<4s5H3I2H")
 _STORAGE = re.compile(r"(?:^|/)(?:data|constants)/\d+$")
+_MAX_DESCRIPTOR_NBYTES = 24
 _MAX_STEP_NBYTES = 1 << 20
 _MAX_RECOVERED_NBYTES = 64 << 20  # of one entry of a broken archive
 
@@ -65,49 +73,68 @@ def scan_archive(
         return
     if index.notices:
         yield StreamScan(f"{prefix}archive", (), index.notices)
-    ends: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []  # from where to where something is in the index
     for entry in index.entries.values():
-        yield from _scan_entry(index, entry, limits, prefix, nesting)
-        ends.append((entry.header, entry.room))
-    first = min((start for start, _ in ends), default=0)
-    if first:
-        hidden = file.part(0, first, file.where)
-        yield from _scan_remains(hidden, limits, f"{prefix}hidden bytes: ")
+        try:
+            start = locate(file, entry)
+        except ContainerError as exc:
+            yield StreamScan(prefix + entry.name, (), (), exc)
+            continue
+        spans.append((entry.header, start + entry.csize))
+        if entry.usize:
+            yield from _scan_entry(_Found(index, entry, start), limits, prefix, nesting)
+    end = max((entry.room for entry in index.entries.values()), default=0)
+    yield from _scan_gaps(file, [*spans, (end, end)], limits, prefix)
 
 
-def _scan_entry(
-    index: ZipIndex, entry: ZipEntry, limits: Limits, prefix: str, nesting: int
+def _scan_gaps(
+    file: FileBytes, spans: list[tuple[int, int]], limits: Limits, prefix: str
 ) -> Iterator[StreamScan]:
+    """Follow what lies between the entries, where honest archives have a few numbers at most."""
+    position = 0
+    for start, stop in sorted(spans):
+        if start - position > _MAX_DESCRIPTOR_NBYTES:
+            hidden = file.part(position, start, file.where)
+            yield from _scan_remains(hidden, limits, f"{prefix}hidden at {position}: ")
+            yield from scan_tail(hidden, limits, 0)
+        position = max(position, stop)
+
+
+class _Found(NamedTuple):
+    """An entry whose local header agrees with the directory; its bytes begin at ``start``."""
+
+    archive: ZipIndex
+    entry: ZipEntry
+    start: int
+
+    def head(self) -> bytes:
+        """The first bytes of its content."""
+        nbytes = HEAD_NBYTES if self.entry.method == STORED else 4 * HEAD_NBYTES
+        data = self.archive.file.read(self.start, min(nbytes, self.entry.csize))
+        return data if self.entry.method == STORED else _inflated(data, HEAD_NBYTES)
+
+
+def _scan_entry(found: _Found, limits: Limits, prefix: str, nesting: int) -> Iterator[StreamScan]:
+    index, entry, start = found
     name = prefix + entry.name
-    if entry.usize == 0:
+    head = found.head()
+    if head.startswith(LOCAL_MARK) and nesting < MAX_NESTING and entry.method == STORED:
+        inner = index.file.part(start, start + entry.csize, name)
+        yield from scan_archive(inner, limits, f"{name}: ", nesting + 1)
+        return
+    is_named = entry.name.endswith((".pkl", ".pickle"))
+    if not (is_named or is_pickle_start(head) or is_text_pickle_start(head)):
         return
     try:
-        head = _head(index, entry)
-        if head.startswith(LOCAL_MARK) and nesting < MAX_NESTING and entry.method == STORED:
-            start = locate(index.file, entry)
-            inner = index.file.part(start, start + entry.csize, name)
-            yield from scan_archive(inner, limits, f"{name}: ", nesting + 1)
-            return
-        is_named = entry.name.endswith((".pkl", ".pickle"))
-        if not (is_named or is_pickle_start(head) or is_text_pickle_start(head)):
-            return
         data = read_entry(index, entry, limits, check=False)
     except ContainerError as exc:
         yield StreamScan(name, (), (), exc)
         return
     is_storage = _STORAGE.search(entry.name) is not None
     for scan in scan_bytes(data, name, limits, nodes_for=index.file.nbytes):
-        # Numbers begin like a pickle by chance; only a name tells them apart.
-        if scan.uses or (is_named and not is_storage):
+        # Numbers begin like a pickle by chance; only a readable name tells them apart.
+        if is_telling(scan) or (scan.uses and not is_storage) or is_named:
             yield scan
-
-
-def _head(index: ZipIndex, entry: ZipEntry) -> bytes:
-    start = locate(index.file, entry)
-    if entry.method == STORED:
-        return index.file.read(start, min(HEAD_NBYTES, entry.csize))
-    data = index.file.read(start, min(HEAD_NBYTES * 4, entry.csize))
-    return _inflated(data, HEAD_NBYTES)
 
 
 def _inflated(data: bytes, limit: int) -> bytes:
