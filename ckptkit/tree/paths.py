@@ -20,7 +20,7 @@ def path_text(path: Path) -> str:
 
 def key_text(key: Node) -> str:
     """Print one step of a path."""
-    text = escape_text(key, "/") if type(key) is str else _other_text(key, 0)
+    text = escape_text(key, "/") or "''" if type(key) is str else _other_text(key, 0)
     return text if len(text) <= _MAX_KEY_CHARS else text[:_MAX_KEY_CHARS] + "…"
 
 
