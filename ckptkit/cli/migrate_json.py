@@ -29,6 +29,10 @@ def migration_json(report: Any) -> dict[str, Any]:
             }
             for row in report.placed
         ],
+        "sections": list(report.sealing.sections),
+        "tensors": report.sealing.tensors,
+        "tensor_nbytes": report.sealing.tensor_nbytes,
+        "files": [file._asdict() for file in report.sealing.files],
         "dry_run": report.dry_run,
         "proved": report.proved,
         "source_removed": report.source_removed,

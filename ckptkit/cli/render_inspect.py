@@ -61,18 +61,22 @@ def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
 
 
 def _progress(found: Inspection) -> str:
-    progress = found.progress
+    """What is known, and the raw number of the file where it is another one."""
+    progress, stored = found.progress, dict(found.progress.as_stored)
+    known = (
+        ("epoch", progress.epochs_completed, "epochs completed"),
+        ("step", progress.optimizer_steps, "optimizer steps"),
+        ("samples", progress.samples, "samples"),
+    )
     parts = []
-    if progress.epochs_completed is not None:
-        parts.append(f"{_value(progress.epochs_completed)} epochs completed")
-    if progress.optimizer_steps is not None:
-        parts.append(f"step {_value(progress.optimizer_steps)}")
-    if progress.samples is not None:
-        parts.append(f"{_value(progress.samples)} samples")
-    stored = [f"{safe(name)} {_value(value)}" for name, value in progress.as_stored[:4]]
-    if stored and len(stored) > sum(part.startswith("step") for part in parts):
-        parts.append(f"in the file: {', '.join(stored)}")
-    return "; ".join(parts)
+    for name, value, told in known:
+        raw = stored.pop(name, None)
+        if value is not None:
+            parts.append(f"{_value(value)} {told}")
+        if raw is not None and raw != value:
+            parts.append(f"{name} {_value(raw)} in the file")
+    parts += [f"{safe(name)} {_value(value)} in the file" for name, value in stored.items()]
+    return ", ".join(parts[:_MAX_SHOWN])
 
 
 def _best(found: Inspection) -> str:
@@ -94,21 +98,23 @@ def _value(node: Node) -> str:
 
 
 def _sections(found: Inspection) -> Any:
-    made, padded = table(
-        ("section", "tensors", "parameters", "bytes", "values"), numbers=(1, 2, 3, 4)
+    several = len(found.sections) > 1
+    return table(
+        ("section", "tensors", "parameters", "bytes", "values", "files"),
+        [
+            (
+                safe(row.name),
+                f"{row.tensors:,}" if row.tensors else "",
+                f"{row.parameters:,}" if row.tensors else "",
+                size_text(row.nbytes) if row.tensors else "",
+                f"{row.values:,}" if row.values else "",
+                f"{row.files:,}" if row.files else "",
+            )
+            for row in (*found.sections, *([found.total] if several else []))
+        ],
+        numbers=("tensors", "parameters", "bytes", "values", "files"),
+        last_is_total=several,
     )
-    rows = [*found.sections, found.total] if len(found.sections) > 1 else list(found.sections)
-    for row in rows:
-        style = "bold" if row is found.total else ""
-        made.add_row(
-            safe(row.name),
-            f"{row.tensors:,}" if row.tensors else "",
-            f"{row.parameters:,}" if row.tensors else "",
-            size_text(row.nbytes) if row.tensors else "",
-            f"{row.values:,}" if row.values else "",
-            style=style,
-        )
-    return padded
 
 
 def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:

@@ -19,21 +19,22 @@ _STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow"}
 
 def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     """Yield the table and a line that sums it up."""
-    made, padded = table(
+    yield table(
         ("checkpoint", "epoch", "step", "size", "modified", "what it is", "whole"),
-        numbers=(1, 2, 3),
+        [
+            (
+                safe(_short(row.path, listing.root)),
+                _epoch(row),
+                _count(row.optimizer_steps),
+                size_text(row.nbytes),
+                _when(row.modified_s),
+                _kind(row),
+                _state(row),
+            )
+            for row in rows
+        ],
+        numbers=("epoch", "step", "size"),
     )
-    for row in rows:
-        made.add_row(
-            safe(_short(row.path, listing.root)),
-            _epoch(row),
-            _count(row.optimizer_steps),
-            size_text(row.nbytes),
-            _when(row.modified_s),
-            _kind(row),
-            _state(row),
-        )
-    yield padded
     yield ""
     for line in _summary(listing, rows):
         yield text("  " + line)

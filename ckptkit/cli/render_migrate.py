@@ -25,21 +25,23 @@ def render(report: Any, *, every: bool) -> Iterator[Any]:
 
 def render_tree(report: Any) -> Iterator[Any]:
     """Yield a line a checkpoint."""
-    made, padded = table(("checkpoint", "to", "dialect", "bytes", "outcome"), numbers=(3,))
-    for one in report.reports:
-        made.add_row(
-            safe(one.source), safe(one.target), one.dialect,
-            size_text(sum(row.nbytes for row in one.placed)), text(_outcome(one)),
-        )  # fmt: skip
-    for path, reason in report.skipped:
-        made.add_row(safe(path), "", "", "", text(("passed over", "dim"), f": {safe(reason)}"))
-    for path, error in report.failures:
-        told = of_error(error).paragraph.removeprefix("error: ")
-        made.add_row(safe(path), "", "", "", text(("failed", "bold red"), f": {told}"))
-    yield padded
+    rows: list[tuple[Any, ...]] = [
+        (safe(one.source), safe(one.target), one.dialect, _nbytes(one), text(_outcome(one)))
+        for one in report.reports
+    ]
+    rows += [
+        (safe(path), "", "", "", text(("passed over", "dim"), f": {safe(reason)}"))
+        for path, reason in report.skipped
+    ]
+    rows += [
+        (safe(path), "", "", "", text(("failed", "bold red"), f": {_told(error)}"))
+        for path, error in report.failures
+    ]
+    yield table(("checkpoint", "to", "dialect", "bytes", "outcome"), rows, numbers=("bytes",))
     yield ""
     failed = f", {len(report.failures):,} failed" if report.failures else ""
-    yield text(f"  {count_text(len(report.reports), 'checkpoint')} migrated{failed}")
+    would = "would be " if any(one.dry_run for one in report.reports) else ""
+    yield text(f"  {count_text(len(report.reports), 'checkpoint')} {would}migrated{failed}")
 
 
 def _moves(report: Any, *, every: bool) -> Any:
@@ -53,16 +55,28 @@ def _moves(report: Any, *, every: bool) -> Any:
         )
         for row in report.placed
     ]
-    made, padded = table(("key", "leaves", "bytes", "went to", "note"), numbers=(1, 2))
-    for row in summarise_moves(rows, every=every):
-        made.add_row(
-            row.source,
-            f"{row.leaves:,}" if row.leaves > 1 else "",
-            size_text(row.nbytes) if row.nbytes else "",
-            row.target,
-            safe(row.note),
-        )
-    return padded
+    return table(
+        ("key", "leaves", "bytes", "went to", "note"),
+        [
+            (
+                row.source,
+                f"{row.leaves:,}" if row.leaves > 1 else "",
+                size_text(row.nbytes) if row.nbytes else "",
+                row.target,
+                safe(row.note),
+            )
+            for row in summarise_moves(rows, every=every)
+        ],
+        numbers=("leaves", "bytes"),
+    )
+
+
+def _nbytes(report: Any) -> str:
+    return size_text(report.sealing.tensor_nbytes)
+
+
+def _told(error: Any) -> str:
+    return of_error(error).paragraph.removeprefix("error: ")
 
 
 def _facts(report: Any) -> Iterator[tuple[str, Any]]:
@@ -77,13 +91,12 @@ def _facts(report: Any) -> Iterator[tuple[str, Any]]:
         ),
     )
     yield "notes", notice_lines(report.notices)
-    n_tensors = sum(bool(row.nbytes) for row in report.placed)
-    nbytes = size_text(sum(row.nbytes for row in report.placed))
+    nbytes = _nbytes(report)
     leaves = count_text(len(report.placed), "leaf").replace("leafs", "leaves")
     if report.dry_run:
         yield "dry run", f"{leaves} ({nbytes} of tensors) would be written; nothing was"
     elif report.proved:
-        told = f"{count_text(n_tensors, 'tensor')} ({nbytes}) read back equal, {leaves} in place"
+        told = f"{count_text(report.sealing.tensors, 'tensor')} ({nbytes}) read back equal, {leaves} in place"
         yield "proved", text((told, "green"))
     if report.source_removed:
         yield "source", "removed"

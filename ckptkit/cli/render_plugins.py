@@ -15,15 +15,18 @@ _STATES = {"builtin": "dim", "loaded": "green", "failed": "bold red", "disabled"
 
 def render(rows: Sequence[PluginRow]) -> Iterator[Any]:
     """Yield the table and the count."""
-    made, padded = table(("plugin", "from", "state", "offers"))
-    for row in rows:
-        made.add_row(
-            safe(row.name),
-            safe(f"{row.distribution} {row.version}".strip()),
-            text((row.state, _STATES[row.state])),
-            _offers(row),
-        )
-    yield padded
+    yield table(
+        ("plugin", "from", "state", "offers"),
+        [
+            (
+                safe(row.name),
+                safe(f"{row.distribution} {row.version}".strip()),
+                text((row.state, _STATES[row.state])),
+                _offers(row),
+            )
+            for row in rows
+        ],
+    )
     yield ""
     failed = sum(row.state == "failed" for row in rows)
     yield text(f"  {count_text(len(rows), 'plugin')}" + (f", {failed} failed" if failed else ""))

@@ -49,18 +49,21 @@ def _one(found: ScanReport, *, with_all: bool) -> Iterator[Any]:
 
 
 def _table(rows: Sequence[ScanRow]) -> Any:
-    made, padded = table(("level", "name", "how", "times", "in", "because"), numbers=(3,))
-    for row in rows:
-        use = row.use
-        made.add_row(
-            text((row.level, _LEVELS.get(row.level, ""))),
-            shortened(safe(f"{use.module}.{use.qualname}"), _MAX_NAME_CHARS),
-            use.how,
-            f"{use.times:,}",
-            safe(f"{use.stream} at {use.offset:,}"),
-            safe(row.reason),
-        )
-    return padded
+    return table(
+        ("level", "name", "how", "times", "in", "because"),
+        [
+            (
+                text((row.level, _LEVELS.get(row.level, ""))),
+                shortened(safe(f"{row.use.module}.{row.use.qualname}"), _MAX_NAME_CHARS),
+                row.use.how,
+                f"{row.use.times:,}",
+                safe(f"{row.use.stream} at {row.use.offset:,}"),
+                safe(row.reason),
+            )
+            for row in rows
+        ],
+        numbers=("times",),
+    )
 
 
 def _facts(found: ScanReport, n_hidden: int) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from ckptkit.cli.human import count_text, number_text, size_text, sparkline
 from ckptkit.cli.inspect_view import TensorRow
 from ckptkit.cli.screen import table, text
 
+_NUMBERS = ("count", "bytes", "min", "max", "mean", "std", "zeros")
 _FEW = 40  # so many names are read faster than their pattern
 
 
@@ -19,12 +20,10 @@ def render_tensors(rows: Sequence[TensorRow], *, every: bool, stats: bool) -> It
     headings = ["tensor", "count", "dtype", "shape", "bytes", "notes"]
     if stats:
         headings[-1:] = ["min", "max", "mean", "std", "zeros", "histogram", "notes"]
-    made, padded = table(headings, numbers=(1, 4, *(range(5, 10) if stats else ())))
     groups = _groups(rows, every=every or stats)
-    for group in groups:
-        made.add_row(*_cells(rows[group.members[0]], group, stats=stats))
     if rows:
-        yield padded
+        cells = [_cells(rows[group.members[0]], group, stats=stats) for group in groups]
+        yield table(headings, cells, numbers=_NUMBERS)
         yield ""
     shown = f", shown in {count_text(len(groups), 'line')}" if len(groups) < len(rows) else ""
     yield text(f"  {count_text(len(rows), 'tensor')}, {size_text(nbytes)}{shown}")

@@ -25,15 +25,20 @@ _VERDICTS = {
 
 def render(outcomes: Sequence[Any], *, with_all: bool) -> Iterator[Any]:
     """Yield what is printed, one block a path."""
-    for position, outcome in enumerate(outcomes):
-        if position:
+    blocks = [[*_block(outcome, with_all=with_all)] for outcome in outcomes]
+    for position, block in enumerate(blocks):
+        if position and len(block) + len(blocks[position - 1]) > 2:
             yield ""
-        if isinstance(outcome, Verification):
-            yield from _one(outcome, with_all=with_all)
-        else:
-            path, error = outcome
-            yield text((safe(path), "bold"), "  ", ("no checkpoint", "bold red"))
-            yield text("  " + of_error(error).paragraph)
+        yield from block
+
+
+def _block(outcome: Any, *, with_all: bool) -> Iterator[Any]:
+    if isinstance(outcome, Verification):
+        yield from filter(None, _one(outcome, with_all=with_all))
+        return
+    path, error = outcome
+    yield text((safe(path), "bold"), "  ", ("no checkpoint", "bold red"))
+    yield text("  " + of_error(error).paragraph)
 
 
 def _one(found: Verification, *, with_all: bool) -> Iterator[Any]:
@@ -61,17 +66,21 @@ def _summary(found: Verification) -> str:
 
 
 def _table(checks: Sequence[Check]) -> Any:
-    made, padded = table(("what", "outcome", "bytes", "by", "because"), numbers=(2,))
-    for check in checks:
-        style = {"damaged": "bold red", "ok": "green"}.get(check.outcome, "yellow")
-        made.add_row(
-            safe(check.name),
-            text((check.outcome, style)),
-            size_text(check.nbytes),
-            _METHODS.get(check.by, safe(check.by)),
-            safe(check.message),
-        )
-    return padded
+    styles = {"damaged": "bold red", "ok": "green"}
+    return table(
+        ("what", "outcome", "bytes", "by", "because"),
+        [
+            (
+                safe(check.name),
+                text((check.outcome, styles.get(check.outcome, "yellow"))),
+                size_text(check.nbytes),
+                _METHODS.get(check.by, safe(check.by)),
+                safe(check.message),
+            )
+            for check in checks
+        ],
+        numbers=("bytes",),
+    )
 
 
 def _remarks(found: Verification) -> Iterator[tuple[str, Any]]:

@@ -29,21 +29,36 @@ def show(parts: Iterable[Any]) -> None:
         markup=False, emoji=False, highlight=False,
     )  # fmt: skip
     for part in parts:
-        console.print(part)
+        if part is not None:
+            console.print(part)
     if plain:
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
-def table(headings: Sequence[str], *, numbers: Sequence[int] = (), indent: int = INDENT) -> Any:
-    """A table without lines; the columns in ``numbers`` are right-aligned, text folds, not cut."""
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    numbers: Sequence[str] = (),
+    last_is_total: bool = False,
+) -> Any:
+    """A table without lines, and without the columns in which no row says anything.
+
+    The columns called ``numbers`` are right-aligned; text folds and is never cut.
+    """
+    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    told = [i for i in range(len(headings)) if any(row[i].plain for row in cells)]
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    for position, heading in enumerate(headings):
-        right = position in numbers
+    for i in told:
+        right = headings[i] in numbers
         made.add_column(
-            Text(heading, style="dim"), justify="right" if right else "left", no_wrap=right,
+            Text(headings[i], style="dim"), justify="right" if right else "left", no_wrap=right,
             overflow="fold",
         )  # fmt: skip
-    return made, Padding(made, (0, 0, 0, indent))
+    for position, row in enumerate(cells):
+        style = "bold" if last_is_total and position == len(cells) - 1 else ""
+        made.add_row(*(row[i] for i in told), style=style)
+    return Padding(made, (0, 0, 0, INDENT))
 
 
 def facts(rows: Iterable[tuple[str, Any]]) -> Any:
@@ -54,7 +69,7 @@ def facts(rows: Iterable[tuple[str, Any]]) -> Any:
     for label, value in rows:
         if value:
             grid.add_row(label, value)
-    return Padding(grid, (0, 0, 0, INDENT))
+    return Padding(grid, (0, 0, 0, INDENT)) if grid.row_count else None
 
 
 def text(*parts: str | tuple[str, str]) -> Text:

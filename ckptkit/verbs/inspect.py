@@ -94,12 +94,17 @@ def inspect(
 
     Raises: InputError, ContainerError, SchemaError, DialectError.
     """
-    with paused_gc(), load(path, dialect=dialect, limits=limits) as checkpoint:
+    with load(path, dialect=dialect, limits=limits) as checkpoint:
         return survey(checkpoint)
 
 
 def survey(checkpoint: Checkpoint) -> Inspection:
     """Say what an open checkpoint holds; reads no tensor byte."""
+    with paused_gc():
+        return _survey(checkpoint)
+
+
+def _survey(checkpoint: Checkpoint) -> Inspection:
     document = checkpoint.document
     tensors: dict[str, list[tuple[Path, TensorNode]]] = {}
     rows = []

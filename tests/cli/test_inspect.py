@@ -15,7 +15,7 @@ def as_json(call, *words):
 
 def test_a_training_checkpoint_is_summed_up(call, zoo):
     text = call("inspect", zoo / "training.pt").stdout
-    for told in ("training.pt", "PyTorch zip file", "training-dict", "step 16,328", "val_loss 0.125",
+    for told in ("training.pt", "PyTorch zip file", "training-dict", "16,328 optimizer steps", "val_loss 0.125",
                  "model", "optimizer", "float32"):  # fmt: skip
         assert told in text
     found = as_json(call, zoo / "training.pt")

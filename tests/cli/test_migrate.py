@@ -81,3 +81,22 @@ def test_every_key_by_name(call, source):
 def test_a_broken_source_leaves_nothing_behind(call, zoo, tmp_path):
     assert call("migrate", zoo / "cut.pt", tmp_path / "out").exit_code == 20
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_tree_with_its_failures(call, zoo, tmp_path):
+    result = call("migrate", "--recursive", "--json", zoo, tmp_path / "out")
+    found = json.loads(result.stdout)
+    assert result.exit_code in (5, 20)  # that of the first one that failed
+    done = {row["source"].rsplit("/", 1)[1] for row in found["reports"]}
+    assert {"training.pt", "legacy.pth", "weights.safetensors", "views.pt"} <= done
+    assert all(row["proved"] for row in found["reports"])
+    failed = {row["path"].rsplit("/", 1)[1]: row["error"]["kind"] for row in found["failures"]}
+    assert failed == {"cut.pt": "TruncatedFile", "empty.pt": "EmptyFile"}
+    assert [row["reason"] for row in found["skipped"]] == ["sealed already"]
+    assert call("verify", *(tmp_path / "out").iterdir()).exit_code == 0
+
+
+def test_a_tree_can_be_tried_dry(call, zoo, tmp_path):
+    result = call("migrate", "--recursive", "--dry-run", zoo, tmp_path / "out")
+    assert "would be migrated" in result.stdout
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,99 @@
+"""docs/cli.md and the commands say the same: options, fields, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from ckptkit import errors
+from ckptkit.cli.main import COMMANDS, app
+from ckptkit.types import Limits
+
+DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def section(name: str) -> str:
+    return re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", DOCS, re.MULTILINE | re.DOTALL)[1]
+
+
+def fields(text: str) -> list[str]:
+    """The names in backticks, without what stands in brackets."""
+    while "(" in text:
+        text = re.sub(r"\([^()]*\)", "", text)
+    return re.findall(r"`(\w+)`", text)
+
+
+def json_fields(name: str) -> tuple[list[str], list[str]]:
+    """The documented top-level fields and those of one element."""
+    text = " ".join(section(name).split("JSON fields: ")[1].split("\n\n")[0].split())
+    first, _, rest = text.partition(". ")
+    return fields(first), fields(rest.split(", or ")[0].partition(" has ")[2])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_and_no_other(name):
+    documented = set(re.findall(r"^\| `(--[a-z-]+)", section(name), re.MULTILINE))
+    command = app.get_command(None, name)
+    options = {max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)}
+    assert documented == options
+
+
+def test_every_exit_code_of_the_errors_is_in_the_table_and_no_other():
+    rows = re.findall(r"^\| (\d+) \| (\w*) ?\| (.*) \|$", section("Exit codes"), re.MULTILINE)
+    documented = {(int(code), kind) for code, kind, _ in rows}
+    ours = {
+        (error.exit_code, error.__name__.removesuffix("Error"))
+        for error in vars(errors).values()
+        if isinstance(error, type)
+        and issubclass(error, errors.CkptkitError)
+        and "exit_code" in vars(error)
+        and error is not errors.CkptkitError
+    }
+    fixed = {(0, ""), (2, "Usage"), (70, "Defect"), (130, "Interrupted"), (141, "")}
+    assert documented == ours | fixed
+    codes = [code for code, _ in documented]
+    assert len(codes) == len(set(codes))
+
+
+CALLS = {
+    "inspect": ["training.pt"],
+    "list": ["."],
+    "scan": ["evil.pt"],
+    "verify": ["sealed"],
+    "migrate": ["--dry-run", "training.pt"],
+    "plugins": [],
+}
+ELEMENTS = {"list": "checkpoints", "scan": "paths", "verify": "paths", "plugins": "plugins"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_documented_fields_are_those_that_are_printed(call, zoo, monkeypatch, name):
+    monkeypatch.chdir(zoo)
+    printed = json.loads(call(name, "--json", *CALLS[name]).stdout)
+    top, inner = json_fields(name)
+    if name == "inspect":
+        top = [field for field in top if field not in ("tensors", "tree")]
+    assert top == list(printed)
+    if name in ELEMENTS:
+        assert inner == list(printed[ELEMENTS[name]][0])
+
+
+def test_the_fields_on_request_are_those_that_are_printed(call, zoo):
+    found = json.loads(call("inspect", "--json", "--stats", "--tree", zoo / "views.pt").stdout)
+    assert {"tensors", "tree"} <= set(found)
+    tree = json.loads(call("migrate", "--json", "--dry-run", "--recursive", zoo).stdout)
+    assert set(tree) == {"reports", "failures", "skipped"}
+
+
+def test_the_error_object_is_documented(call):
+    printed = json.loads(call("inspect", "--json", "nowhere.pt").stdout)["error"]
+    documented = re.search(r'\{"error": \{(.*?)\}\}', DOCS, re.DOTALL)[1]
+    assert set(printed) <= set(re.findall(r'"(\w+)"', documented))
+
+
+def test_the_limit_of_the_example_exists():
+    assert set(re.findall(r"--limit (max_\w+)=", DOCS)) <= set(Limits.__slots__)
