@@ -200,7 +200,7 @@ def _compound_token(node: Node) -> list[Any] | None:
     if kind is SeqNode and node.kind in t.SEQ_KINDS:
         token = [t.SEQ, t.SEQ_KINDS.index(node.kind), len(node.items)]
         return token if node.attrs is None else [*token, t.HAS_ATTRS]
-    if kind is Record and node.how in t.HOWS:
+    if isinstance(node, Record) and node.how in t.HOWS:
         return _record_token(node)
     return [t.ATOM, t.pack_text(node.kind), len(node.args)] if kind is Atom else None
 

@@ -22,7 +22,7 @@ def parts(node: Node) -> Iterator[Part]:
         return _map_parts(node)
     if kind is SeqNode:
         return _seq_parts(node)
-    if kind is Record:
+    if isinstance(node, Record):  # containers have subclasses of it
         return _record_parts(node)
     if kind is Atom:
         return (((".args", i), arg) for i, arg in enumerate(node.args))

@@ -43,11 +43,11 @@ def _escape_char(char: str, also: str) -> str:
 def _other_text(key: Node, depth: int) -> str:
     """Print a key that is no plain string; nested strings are quoted."""
     if type(key) is str:
-        return repr(escape_text(key, "/"))
+        return "'" + escape_text(key, "/'") + "'"
     if type(key) is int and key.bit_length() > 256:
         return f"<integer of {key.bit_length()} bits>"
     if type(key) is bytes:
-        return escape_text(repr(key[:_MAX_KEY_CHARS]), "/")
+        return repr(key[:_MAX_KEY_CHARS]).replace("/", "\\/")
     if key is None or type(key) in (bool, int, float, complex):
         return repr(key)
     if type(key) is GlobalName:
@@ -59,6 +59,6 @@ def _other_text(key: Node, depth: int) -> str:
     if type(key) is Atom and depth < _MAX_NESTED:
         inside = ", ".join(_other_text(arg, depth + 1) for arg in key.args[:8])
         return f"{escape_text(key.kind, '/')}({inside})"
-    if type(key) is Record:
+    if isinstance(key, Record):
         return f"<{escape_text(key.name.text, '/')}>"
     return f"<{type(key).__name__}>"
