@@ -36,7 +36,7 @@ def run(*arguments: str | Path, quiet: bool = False) -> str:
     command = [sys.executable, "-m", "ckptkit", *words[1:]]
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if not quiet:
-        console.print(result.stdout, end="", markup=False, highlight=False)
+        console.print(result.stdout, end="", markup=False, highlight=False, soft_wrap=True)
     if result.returncode:
         sys.exit(f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result.stdout
@@ -63,8 +63,8 @@ def show(source: Path, what: str, out: Path) -> None:
     sealed = json.loads(run("inspect", target, "--json", quiet=True))
     count, nbytes = read_elsewhere(target)
     console.print(f"[green]The official safetensors library reads {count} tensors, {nbytes:,} bytes.")
-    if count != sealed["totals"]["stored_tensors"]:
-        sys.exit(f"{target}: expected {sealed['totals']['stored_tensors']} tensors")
+    if nbytes != sealed["total"]["nbytes"]:
+        sys.exit(f"{target}: expected {sealed['total']['nbytes']} bytes")
 
 
 def main() -> None:
