@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ FILES = {
     "pesto/weights/mir-1k.ckpt": "a PyTorch Lightning checkpoint",
     "chgnet/pretrained/0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar": "a training dict with its optimizer",
 }
+SUFFIX = re.compile(r"\.(pth\.tar|pth|pt|ckpt)$")
 console = Console()
 
 
@@ -55,7 +57,7 @@ def read_elsewhere(folder: Path) -> tuple[int, int]:
 def show(source: Path, what: str, out: Path) -> None:
     """Open one file in every way that this version knows."""
     console.print(Rule(f"[bold]{source.name}[/]: {what}"))
-    target = out / source.name.split(".", 1)[0]
+    target = out / SUFFIX.sub("", source.name)
     run("inspect", source)
     run("scan", source)
     run("migrate", source, target)
