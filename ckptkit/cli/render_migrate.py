@@ -96,7 +96,8 @@ def _facts(report: Any) -> Iterator[tuple[str, Any]]:
     if report.dry_run:
         yield "dry run", f"{leaves} ({nbytes} of tensors) would be written; nothing was"
     elif report.proved:
-        told = f"{count_text(report.sealing.tensors, 'tensor')} ({nbytes}) read back equal, {leaves} in place"
+        tensors = count_text(report.sealing.tensors, "tensor")
+        told = f"{tensors} ({nbytes}) read back equal, {leaves} in place"
         yield "proved", text((told, "green"))
     if report.source_removed:
         yield "source", "removed"
