@@ -14,6 +14,7 @@ from tests.attacks import (
     attack_routes,
     attack_safetensors,
     attack_streams,
+    attack_surroundings,
     attack_tar,
     attack_tensors,
     attack_v2,
@@ -24,7 +25,7 @@ from tests.attacks.case import Case
 ATTACKS = (
     attack_gadgets, attack_routes, attack_names, attack_arguments, attack_streams, attack_bombs,
     attack_tensors, attack_zip, attack_polyglot, attack_tar, attack_safetensors, attack_folder,
-    attack_v2,
+    attack_v2, attack_surroundings,
 )  # fmt: skip
 
 

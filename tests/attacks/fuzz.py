@@ -21,7 +21,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.attacks.fuzz_mutators import Files, mutant
+from tests.attacks.fuzz_bytes import Files
+from tests.attacks.fuzz_exercise import exercise
+from tests.attacks.fuzz_mutators import mutant
 from tests.attacks.fuzz_seeds import Seeds, load_seeds
 from tests.attacks.judge_worker import TooSlow, import_everything, ring
 
@@ -29,7 +31,6 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 5.0
 EXTRA_NBYTES = 64 << 20
 ADDRESS_SPACE = 3 << 30
-EDGE = 1 << 16  # bytes read at either end of a tensor that is longer than both
 
 
 class Failure(NamedTuple):
@@ -54,53 +55,6 @@ def write(files: Files, folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return root
-
-
-def exercise(path: Path, index: int) -> str:
-    """Open, use, scan; every fourth input is interpreted and verified too. Says how far it went."""
-    from ckptkit.containers.logical import logical_source
-    from ckptkit.errors import CkptkitError
-    from ckptkit.nodes import BlobNode, TensorNode
-    from ckptkit.tree import path_text, walk
-    from ckptkit.verbs import open as opening
-    from ckptkit.verbs import scan as scanning
-
-    outcome = "opened"
-    try:
-        opened = opening.open_container(path)
-        for place, node in walk(opened.root):
-            path_text(place)
-            try:
-                if isinstance(node, TensorNode) and node.storage.source is not None:
-                    read_ends(logical_source(node))
-                elif isinstance(node, BlobNode):
-                    read_ends(node.source)
-            except CkptkitError as exc:
-                outcome = exc.kind
-        if index % 4 == 0:
-            for _ in opened.checks():
-                pass
-        opened.close()
-        if index % 4 == 1:
-            opening.load(path).close()
-    except CkptkitError as exc:
-        outcome = exc.kind
-        str(exc)
-    try:
-        scanning.scan(path)
-    except CkptkitError as exc:
-        str(exc)
-    return outcome
-
-
-def read_ends(source: Any) -> None:
-    """Read all bytes of a small source, both ends of a large one."""
-    buffer = memoryview(bytearray(min(EDGE, source.nbytes)))
-    source.read_into(0, buffer)
-    source.read_into(source.nbytes - len(buffer), buffer)
-    if EDGE < source.nbytes <= 16 * EDGE:
-        for start in range(EDGE, source.nbytes - EDGE, EDGE):
-            source.read_into(start, buffer)
 
 
 def resident() -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from tests.attacks.build_folder import manifest
+import msgpack
+
+from tests.attacks.build_folder import v2, v2_body
 from tests.attacks.build_legacy import (
     SYSTEM,
     VERSION,
@@ -18,48 +21,11 @@ from tests.attacks.build_legacy import (
     tar_tensors,
     write_tar,
 )
-from tests.attacks.build_pickle import integer
 from tests.attacks.build_safetensors import frame
 from tests.attacks.build_zip import FOUR_FLOATS, End, Entry, members, write_zip
-from tests.attacks.fuzz_seeds import STORAGES, Seeds
-
-INTEGERS = (
-    0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 127, 128, 255, 256, 65535, 65536, -1, -2, -8, -128, 2**31 - 1, 2**31, -(2**31),
-    2**32 - 1, 2**32, 2**61 - 1, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 2**64, 2**70,
-)  # fmt: skip
-JUNK: tuple[Any, ...] = (None, True, "", "x", "\x1b[2J", [], {}, [[]], 1.5, -0.0, {"a": []}, "F32", [0], [1, 2, 3])
-FORMATS = ("<B", "<H", "<I", "<Q", "<i", "<q", ">I", ">Q")
-
-Dice = random.Random
-Files = dict[str, bytes]  # one file has the name ""
-
-
-def bump(dice: Dice, data: bytes) -> bytes:
-    """Break some bytes."""
-    if not data:
-        return dice.randbytes(4)
-    out = bytearray(data)
-    for _ in range(dice.choice((1, 1, 1, 2, 4, 16))):
-        at = dice.randrange(len(out))
-        what = dice.randrange(6)
-        if what == 0:
-            out[at] ^= 1 << dice.randrange(8)
-        elif what == 1:
-            out[at] = dice.randrange(256)
-        elif what == 2:
-            fmt = dice.choice(FORMATS)
-            raw = struct.pack(fmt, dice.choice(INTEGERS) % (1 << 8 * struct.calcsize(fmt)) if fmt[1].isupper() else dice.choice((0, -1, 1, 100)))
-            out[at : at + len(raw)] = raw
-        elif what == 3:
-            del out[at : at + dice.choice((1, 2, 4, 8, 64))]
-        elif what == 4:
-            out[at:at] = dice.randbytes(dice.choice((1, 2, 4, 8)))
-        else:
-            start = dice.randrange(len(out))
-            out[at:at] = out[start : start + dice.choice((1, 4, 16, 128))]
-        if not out:
-            return b""
-    return bytes(out)
+from tests.attacks.fuzz_bytes import INTEGERS, JUNK, Dice, Files, bump
+from tests.attacks.fuzz_pickles import framework, mutate_pickle
+from tests.attacks.fuzz_seeds import STORAGES, Seeds, split
 
 
 def cut(dice: Dice, data: bytes) -> bytes:
@@ -73,50 +39,6 @@ def splice(dice: Dice, seeds: Seeds, data: bytes) -> bytes:
     """The head of one file and the tail of another."""
     other = dice.choice(seeds.files)
     return data[: dice.randrange(len(data) + 1)] + other[dice.randrange(len(other) + 1) :]
-
-
-# -- pickles --------------------------------------------------------------------------------------
-
-
-def mutate_pickle(dice: Dice, seeds: Seeds, start: Sequence[bytes] | None = None) -> bytes:
-    """Insert, delete, swap, repeat, replace and tweak opcodes."""
-    ops = list(dice.choice(seeds.pickles) if start is None else start)
-    for _ in range(dice.choice((1, 1, 2, 3, 6))):
-        at = dice.randrange(len(ops)) if ops else 0
-        what = dice.randrange(9)
-        if what == 0 and ops:
-            del ops[at]
-        elif what == 1:
-            ops.insert(at, dice.choice(seeds.opcodes))
-        elif what == 2 and ops:
-            other = dice.randrange(len(ops))
-            ops[at], ops[other] = ops[other], ops[at]
-        elif what == 3 and ops:
-            ops[at:at] = ops[at : at + dice.randrange(1, 8)] * dice.choice((1, 1, 2, 20))
-        elif what == 4 and ops:
-            ops[at] = tweak(dice, seeds, ops[at])
-        elif what == 5 and ops:
-            ops[at] = dice.choice(seeds.opcodes)
-        elif what == 6:
-            donor = dice.choice(seeds.pickles)
-            first = dice.randrange(len(donor))
-            ops[at:at] = donor[first : first + dice.randrange(1, 20)]
-        elif what == 7:
-            ops.insert(at, integer(dice.choice(INTEGERS)))
-        elif ops:
-            del ops[at : at + dice.randrange(1, 10)]
-    return b"".join(ops)
-
-
-def tweak(dice: Dice, seeds: Seeds, op: bytes) -> bytes:
-    """Change the argument of one opcode."""
-    if op[:1] in b"KMJI\x8a\x8bLG" and op:
-        return integer(dice.choice(INTEGERS))
-    if op.startswith(b"c"):
-        return dice.choice(seeds.names)
-    if len(op) > 1:
-        return op[:1] + bump(dice, op[1:])
-    return bytes([dice.randrange(256)])
 
 
 # -- containers -----------------------------------------------------------------------------------
@@ -252,8 +174,49 @@ def folder(dice: Dice, seeds: Seeds) -> Files:
     elif what == 4 and ".metadata" in files:
         files[".metadata"] = mutate_pickle(dice, seeds, split_once(files[".metadata"]))
     elif "manifest.msgpack" in files:
-        files["manifest.msgpack"] = manifest(bump(dice, b"\x81\xa6schema\x02"))
+        return sealed(dice, seeds)
     return {key or "x": value for key, value in files.items()} or {"x": b""}
+
+
+def sealed(dice: Dice, seeds: Seeds) -> Files:
+    """A v2 folder whose manifest lies somewhere, under a digest that fits."""
+    del seeds
+    body = v2_body()
+    if dice.random() < 0.2:
+        return v2(bump(dice, msgpack.packb(body)))
+    for _ in range(dice.choice((1, 1, 1, 2, 3))):
+        lie_inside(dice, body)
+    try:
+        return v2(msgpack.packb(body))
+    except (OverflowError, ValueError):  # larger than msgpack can say
+        return v2()
+
+
+def lie_inside(dice: Dice, root: Any) -> None:
+    """Change, repeat, swap or remove one thing at a random depth of nested lists and mappings."""
+    target = root
+    while True:
+        keys = list(target) if isinstance(target, dict) else list(range(len(target)))
+        if not keys:
+            return
+        key = dice.choice(keys)
+        if isinstance(target[key], (dict, list)) and target[key] and dice.random() < 0.8:
+            target = target[key]
+            continue
+        break
+    what, old = dice.randrange(6), target[key]
+    if what == 0 and isinstance(target, list):
+        del target[key]
+    elif what == 1 and isinstance(target, list):
+        target.insert(key, copy.deepcopy(dice.choice((old, target[dice.randrange(len(target))], dice.choice(JUNK)))))
+    elif what == 2 and isinstance(old, bytes):
+        target[key] = bump(dice, old)
+    elif what == 3 and isinstance(old, int):
+        target[key] = old + dice.choice((-1, 1, 16, -16, 2**32))
+    elif what == 4:
+        target[key] = copy.deepcopy(dice.choice(JUNK))
+    else:
+        target[key] = dice.choice(INTEGERS)
 
 
 _CUT: dict[bytes, list[bytes]] = {}
@@ -261,8 +224,6 @@ _CUT: dict[bytes, list[bytes]] = {}
 
 def split_once(stream: bytes) -> list[bytes]:
     """The opcodes of a stream, remembered."""
-    from tests.attacks.fuzz_seeds import split
-
     if stream not in _CUT:
         _CUT[stream] = split(stream)
     return _CUT[stream]
@@ -283,7 +244,7 @@ def bare(dice: Dice, seeds: Seeds) -> Files:
 
 
 KINDS: tuple[Callable[[Dice, Seeds], Files], ...] = (
-    bare, bare, zip_file, zip_file, zip_file, legacy_file, tar_file, safetensors_file, any_file, any_file, folder,
+    bare, bare, framework, framework, zip_file, zip_file, zip_file, legacy_file, tar_file, safetensors_file, any_file, any_file, folder, sealed,
 )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pickletools
 import struct
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.attacks import build_pickle as b
 from tests.attacks.attack_tensors import _index, longs
-from tests.attacks.build_folder import dcp, manifest, sharded
+from tests.attacks.build_folder import dcp, sharded, v2
 from tests.attacks.build_legacy import legacy, legacy_pickle, tar_members, write_tar
 from tests.attacks.build_safetensors import entry, safetensors
 from tests.attacks.build_zip import FOUR_FLOATS, torch_zip
@@ -28,6 +29,7 @@ class Seeds(NamedTuple):
     names: list[bytes]  # GLOBAL opcodes
     files: list[bytes]
     folders: list[dict[str, bytes]]
+    words: list[str]  # every string that a dialect looks for
 
 
 def split(stream: bytes) -> list[bytes]:
@@ -102,15 +104,28 @@ def load_seeds() -> Seeds:
     pickles = [split(stream) for stream in dict.fromkeys(streams)]
     opcodes = list(dict.fromkeys(piece for pieces in pickles for piece in pieces if len(piece) < 200))
     names = [piece for piece in opcodes if piece.startswith(b"c")]
-    folders = [dcp(), sharded(), {"config.json": b"{}", "pytorch_model.bin": torch_zip()}, {
-        "manifest.msgpack": manifest({"schema": 2}), "model.safetensors": safetensors()}]  # fmt: skip
-    return Seeds(pickles, opcodes, names, list(dict.fromkeys(files)), folders)
+    hugging_face = {"config.json": b"{}", "pytorch_model.bin": torch_zip(), "optimizer.pt": legacy()}
+    folders = [dcp(), sharded(), hugging_face, v2()]
+    return Seeds(pickles, opcodes, names, list(dict.fromkeys(files)), folders, dialect_words())
+
+
+def dialect_words() -> list[str]:
+    """The string literals of the dialects: with them as keys a mutant is taken for a framework's."""
+    import ast
+
+    import ckptkit.dialects
+
+    words: set[str] = set()
+    for path in Path(ckptkit.dialects.__path__[0]).glob("*.py"):
+        tree = ast.parse(path.read_text())
+        found = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+        words |= {word for word in found if isinstance(word, str) and 0 < len(word) < 40 and " " not in word}
+    return sorted(words)
 
 
 def _bytes_of(case: Case) -> bytes | None:
     """The bytes of a case that is one file, without writing it."""
-    cells = getattr(case.build, "__closure__", None) or ()
-    for cell in cells:
+    for cell in getattr(case.build, "__closure__", None) or ():
         if isinstance(cell.cell_contents, bytes):
-            return cell.cell_contents
+            return bytes(cell.cell_contents)
     return None
