@@ -20,6 +20,7 @@ PERSISTENT = GlobalName("", "persistent-id")  # the label of an id that nobody r
 Finish: TypeAlias = "Callable[[Machine, Record, Node], Node]"  # BUILD's state completes a stand-in
 
 MAX_NAME_NBYTES = 65_535  # of a module or qualname; Python's own longest legal ones are far below
+SPARE_NBYTES = 1 << 20  # what small files may make by calls beyond twice their own size
 CHEAP_KEY_NODES = 16  # keys of so few parts cost no more than the opcodes that use them
 FAR_MEMO_ENTRY_NODES = 1  # an out-of-order memo entry costs as much memory as a small node
 
@@ -32,9 +33,9 @@ class Machine:
     """
 
     __slots__ = (
-        "at", "data", "dropped", "dtypes", "end", "far", "keys_left", "limits", "memo", "meta",
-        "nested", "nodes_left", "pending", "persistent", "raw_strings", "stack", "stop", "stream",
-        "tracer",
+        "at", "bytes_left", "data", "dropped", "dtypes", "end", "far", "keys_left", "limits", "memo",
+        "meta", "nested", "nodes_left", "pending", "persistent", "raw_strings", "stack", "stop",
+        "stream", "tracer",
     )  # fmt: skip
 
     def __init__(self, data: bytes, stream: str, tracer: Tracer, limits: Limits) -> None:
@@ -48,6 +49,7 @@ class Machine:
         self.nested = False  # whether this is a file inside a byte string of another one
         self.persistent: Callable[[Node], Node] | None = None
         self.nodes_left = self.keys_left = 0
+        self.bytes_left = 2 * self.end + SPARE_NBYTES
         self.pending: dict[int, tuple[Record, int, Finish]] = {}
         self.dtypes: dict[int, tuple[Atom, object]] = {}  # numpy's facts beside their atoms
         self.raw_strings: dict[int, tuple[str, bytes]] = {}  # of Python 2, where decoding loses
@@ -84,6 +86,14 @@ class Machine:
                 str(self), "more objects than a file of this size may hold",
                 "at most base_nodes + size / nbytes_per_node", "raise --limit base_nodes=N",
             )  # fmt: skip
+
+    def charge(self, nbytes: int) -> None:
+        """Take from the bytes that calls may make of texts: one text can be encoded often."""
+        self.bytes_left -= nbytes
+        if self.bytes_left < 0:
+            raise LimitExceededError(
+                str(self), "calls that make more bytes than the file has", "twice its size at most"
+            )
 
     def recall(self, index: int) -> Node:
         """The memo entry ``index``."""

@@ -8,6 +8,7 @@ from ckptkit.containers.rebuild import CALLS, NEWS, canonical, value_of
 from ckptkit.containers.trace import NameUse
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 
+NAME_NODES = 3  # a name with its counters costs as much memory as so many nodes
 _WITH_ATTRIBUTES = frozenset(("OrderedDict", "defaultdict", "Counter", "deque"))
 COMPUTED = GlobalName("", "computed-callable")  # a call of something that is no plain name
 EXTENSION = GlobalName("copyreg", "_inverted_registry")  # where extension codes are looked up
@@ -23,6 +24,8 @@ def resolve(vm: Machine, module: str, qualname: str, pos: int) -> NameUse:
     if use is not None:
         use.named += 1
         return use
+    vm.at = pos
+    vm.spend(NAME_NODES)
     use = tracer.meet(module, qualname, pos)
     key = canonical(module, qualname)
     use.call, use.new = CALLS.get(key), NEWS.get(key)
@@ -241,8 +244,10 @@ def _merge_state(vm: Machine, attrs: MapNode | None, state: Node) -> MapNode | N
     """Do what BUILD does to an object's attributes: a later value replaces an earlier one."""
     parts = [state]
     if type(state) is SeqNode and state.kind == "tuple" and len(state.items) == 2:
-        parts = [part for part in state.items if part is not None]
+        parts = state.items
     for part in parts:
+        if part is None:
+            continue
         if type(part) is not MapNode:
             vm.refuse(f"BUILD with a {type(part).__name__} for its state", "a mapping")
         if attrs is None:

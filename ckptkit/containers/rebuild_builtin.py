@@ -23,6 +23,7 @@ def raw_bytes(vm: Machine, node: Node) -> bytes | None:
     if type(node) is Atom and node.kind == "bytearray" and type(node.args[0]) is bytes:
         return node.args[0]
     if type(node) is str:
+        vm.charge(len(node))
         kept = vm.raw_strings.get(id(node))
         return kept[1] if kept is not None else _encoded(node, "latin-1")
     return None
@@ -66,7 +67,7 @@ def _mapping(vm: Machine, args: list[Node], kind: str) -> Node:
     pairs = source.items() if type(source) is MapNode else _pairs(source)
     if pairs is None:
         return NotImplemented
-    vm.spend(len(pairs) // 4)  # a copy costs memory that the file has not paid for
+    vm.spend(len(pairs))  # a copy costs memory that the file has not paid for
     for key, value in pairs:
         if type(key) is str:
             node[key] = value
@@ -128,6 +129,7 @@ def codecs_encode(vm: Machine, args: list[Node]) -> Node:
     if args[1] in _LATIN_1:
         raw = raw_bytes(vm, args[0])
     else:
+        vm.charge(4 * len(args[0]))
         raw = _encoded(args[0], "utf-8") if args[1] in _UTF_8 else None
     if raw is None:
         return NotImplemented
@@ -179,12 +181,12 @@ def path(kind: str) -> Callable[[Machine, list[Node]], Node]:
     def rebuild(vm: Machine, args: list[Node]) -> Node:
         if any(type(arg) is not str for arg in args):
             return NotImplemented
-        if sum(map(len, args)) > vm.limits.max_pickle_nbytes:
-            return NotImplemented
-        text = ""
-        for part in args:
-            joint = "" if not text or text.endswith(slash) else slash
-            text = part if part.startswith(slash) else text + joint + part
+        vm.charge(4 * sum(map(len, args)))
+        starts = [index for index, part in enumerate(args) if part.startswith(slash)]
+        parts = args[starts[-1] :] if starts else args  # an absolute part forgets those before it
+        if len(parts) == 1:
+            return Atom(kind, (parts[0] or ".",))
+        text = slash.join(part.removesuffix(slash) for part in parts if part)
         return Atom(kind, (text or ".",))
 
     return rebuild
@@ -199,6 +201,7 @@ def get_attribute(vm: Machine, args: list[Node]) -> Node:
     owner, attribute = args
     if len(owner.qualname) + len(attribute) > MAX_NAME_NBYTES:
         vm.refuse("a name of absurd length", f"at most {MAX_NAME_NBYTES} bytes")
+    vm.charge(len(owner.qualname))
     return resolve(vm, owner.module, f"{owner.qualname}.{attribute}", vm.at).value
 
 

@@ -10,6 +10,7 @@ from ckptkit.errors import LimitExceededError
 from ckptkit.nodes import Atom, MapNode, Node, SeqNode
 
 MAX_DTYPE_CHARS = 65_536  # structured dtypes share parts; their text must not explode
+SHORT_DTYPE_CHARS = 512  # longer ones count as bytes that a call made
 MAX_ITEM_NBYTES = (1 << 31) - 1  # numpy's own limit for the size of one item
 
 _CODE = re.compile(r"([<>|=]?)([a-zA-Z?])(\d{0,10})")
@@ -109,6 +110,8 @@ def build_dtype(vm: Machine, atom: Atom, state: Node) -> None:
         info = _plain(info.kind, info.nbytes, order, _unit(vm, info, parts))
     if len(info.text) > MAX_DTYPE_CHARS:
         vm.refuse("a numpy dtype of too many fields", f"{MAX_DTYPE_CHARS}", LimitExceededError)
+    if len(info.text) > SHORT_DTYPE_CHARS:
+        vm.charge(4 * len(info.text))
     atom.args = (info.text,)
     vm.dtypes[id(atom)] = (atom, info)
 

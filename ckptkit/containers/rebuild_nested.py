@@ -21,6 +21,7 @@ def rebuild_from_bytes(vm: Machine, args: list[Node]) -> Node:
     raw = args[0] if len(args) == 1 else None
     if type(raw) is not bytes or vm.nested:
         return NotImplemented
+    vm.charge(len(raw))
     inner = _Inner(vm, raw)
     node = inner.read()
     if node is None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
+
+from ckptkit.containers.rebuild import CALLS, NEWS
+
+_CALLED = (*CALLS, *NEWS, ("m", "C"), ("numpy.core.multiarray", "scalar"))
 
 _INTS = st.one_of(st.integers(-300, 300), st.integers(-(2**40), 2**40), st.integers())
 _KEYS = st.one_of(st.text(max_size=8), _INTS, st.booleans(), st.none(), st.binary(max_size=4))
@@ -77,3 +82,69 @@ def damaged_pickles() -> st.SearchStrategy[bytes]:
         return bytes(data)
 
     return damaged()
+
+
+_LEAVES = (
+    b"N",
+    b"\x88",
+    b"\x89",
+    b"K\x00",
+    b"K\x01",
+    b"K\x02",
+    b"K\x04",
+    b"J\xff\xff\xff\xff",
+    b"\x8a\x09" + b"\x7f" * 9,
+    b"G?\xf0\0\0\0\0\0\0",
+    b"G\x7f\xf8\0\0\0\0\0\0",
+    b"\x8c\x00",
+    b"\x8c\x01<",
+    b"\x8c\x01>",
+    b"\x8c\x02f4",
+    b"\x8c\x02O8",
+    b"\x8c\x03V12",
+    b"\x8c\x02M8",
+    b"\x8c\x06latin1",
+    b"\x8c\x03cpu",
+    b"\x8c\x04mean",
+    b"C\x00",
+    b"C\x04abcd",
+    b"C\x0a0123456789",
+    b"U\x04\xff\xfe\xfd\xfc",
+    b"\x96\x02\0\0\0\0\0\0\0ab",
+    b"ctorch\nfloat32\n",
+    b"ctorch\nint64\n",
+    b"ctorch\nsparse_coo\n",
+    b"ctorch\nsparse_csr\n",
+    b"ctorch\nper_channel_affine\n",
+    b"ctorch\nper_tensor_affine\n",
+    b"ctorch\nqint8\n",
+    b"cm\nC\n",
+    b"cnumpy\nndarray\n",
+    b"(\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x08tQ",
+    b"]",
+    b"}",
+    b")",
+    b"(\x8c\x07storagectorch\nQInt8Storage\n\x8c\x011\x8c\x03cpuK\x08tQ",
+    b"(\x8c\x07storagectorch\nLongStorage\n\x8c\x012\x8c\x03cpuK\x08tQ",
+    b"ctorch._utils\n_rebuild_tensor_v2\n((\x8c\x07storagectorch\nLongStorage\n\x8c\x012\x8c\x03cpuK\x08tQK\0K\x02K\x02\x86K\x02K\x01\x86\x89}tR",
+    b"cnumpy\ndtype\n(\x8c\x02f4\x89\x88tR(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb",
+)
+
+
+def _program(rng: Random, depth: int) -> bytes:
+    """Opcodes that push exactly one value; calls get arguments of any kind and number."""
+    if depth == 0 or rng.random() < 0.25:
+        return rng.choice(_LEAVES)
+    parts = [_program(rng, depth - 1) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4, 4, 6, 7)))]
+    body = b"(" + b"".join(parts)
+    if rng.random() < 0.6:
+        name = b"c%s\n%s\n" % tuple(part.encode() for part in rng.choice(_CALLED))
+        call = name + body + b"t" + rng.choice((b"R", b"R", b"R", b"\x81", b"}\x92"))
+        state = _program(rng, depth - 1) + b"b" if rng.random() < 0.3 else b""
+        return call + rng.choice((b"", b"\x94")) + state
+    return body + rng.choice((b"t", b"l", b"t", b"\x91", b"d"))
+
+
+def call_programs() -> st.SearchStrategy[bytes]:
+    """Streams that keep the rules of the stack, and call known names with odd arguments."""
+    return st.randoms(use_true_random=False).map(lambda rng: _program(rng, 4) + b".")

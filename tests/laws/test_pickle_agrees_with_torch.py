@@ -285,7 +285,7 @@ def everything_else(protocol):
         "collections": [collections.Counter("abca"), collections.deque([1, 2], maxlen=5), collections.deque([3]),
                         collections.defaultdict(list, {"a": [1]}), ordered],
         "ranges": [range(3), slice(1, None, 2), ..., NotImplemented],
-        "paths": [pathlib.PurePosixPath("/a/b"), pathlib.Path("run/1"), pathlib.PureWindowsPath("C:\\x\\y"), pathlib.Path()],
+        "paths": [pathlib.PurePosixPath("/a/b"), pathlib.Path("run/1"), pathlib.PureWindowsPath("C:\\x\\y"), pathlib.PureWindowsPath("C:\\"), pathlib.PureWindowsPath("\\\\a\\b\\c"), pathlib.PurePosixPath("/"), pathlib.Path()],
         "times": [dt.datetime(2024, 1, 2, 3, 4, 5, 6, zone, fold=1), dt.datetime(1, 1, 1),  # noqa: DTZ001 (naive times are stored too)
                   dt.date(2024, 1, 2),
                   dt.timedelta(3, 4, 5), dt.time(1, 2, 3, 4, fold=1), zone, dt.UTC],

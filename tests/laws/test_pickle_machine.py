@@ -14,7 +14,12 @@ from ckptkit.containers.storage_node import StorageNode, parse_storage_id
 from ckptkit.containers.trace import Tracer, find_names
 from ckptkit.errors import CkptkitError, ContainerError
 from ckptkit.nodes import Storage, TensorNode
-from ckptkit.testing.strategies_pickle import damaged_pickles, opcode_soup, picklable_values
+from ckptkit.testing.strategies_pickle import (
+    call_programs,
+    damaged_pickles,
+    opcode_soup,
+    picklable_values,
+)
 from ckptkit.types import DEFAULT_LIMITS
 from tests.laws.agreement import agree
 
@@ -108,6 +113,12 @@ def walk(root):
 @settings(max_examples=1500, deadline=None)
 @given(data=opcode_soup())
 def test_any_order_of_opcodes_ends_in_nodes_or_our_own_error(data):
+    use_everything(data)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(data=call_programs())
+def test_any_arguments_of_known_calls_end_in_nodes_or_our_own_error(data):
     use_everything(data)
 
 
