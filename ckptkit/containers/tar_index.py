@@ -111,7 +111,7 @@ def _name(file: FileBytes, block: bytes) -> str:
             file.where, f"the member name {shown} leaves the archive or hides",
             "plain relative names", "do not unpack this file",
         )  # fmt: skip
-    text = raw.decode("utf-8", "surrogateescape")
+    text = raw.decode("utf-8", "backslashreplace")
     return text.removeprefix("./")
 
 

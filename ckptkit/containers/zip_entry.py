@@ -84,7 +84,7 @@ class EntryBytes:
 
         Raises: ChecksumError naming the entry and its tensors; CorruptFileError.
         """
-        check_span(self._entry.name, offset, out.nbytes, self.nbytes)
+        check_span(ascii(self._entry.name), offset, out.nbytes, self.nbytes)
         with self._lock:
             raw = self._raw or self._open()
             if not self._sound and offset != self._next:
@@ -101,7 +101,7 @@ class EntryBytes:
 
     def _open(self) -> ByteSource:
         start = locate(self._file, self._entry)
-        stored = self._file.part(start, start + self._entry.csize, self._entry.name)
+        stored = self._file.part(start, start + self._entry.csize, ascii(self._entry.name))
         plain = self._entry.method == STORED
         raw: ByteSource = stored if plain else InflatedBytes(stored, self.nbytes)
         self._raw = raw

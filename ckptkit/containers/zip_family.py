@@ -58,4 +58,7 @@ def _foreign(archive: ZipArchive) -> CkptkitError:
     for name, what in known.items():
         if name in archive.entries:
             return ForeignFormatError(where, f"is {what}", "a PyTorch checkpoint")
+    if any(name.endswith(".data/extern_modules") for name in names):
+        advice = "load it with torch.package.PackageImporter and torch.save its state_dict"
+        return ForeignFormatError(where, "is a torch.package archive", "a checkpoint", advice)
     return missing_pickle(archive)

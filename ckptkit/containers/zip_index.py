@@ -30,8 +30,10 @@ _CENTRAL_NBYTES = 46
 FLAG_DESCRIPTOR, FLAG_UTF8 = 0x8, 0x800
 _DEFLATE_LEVEL = 0x6
 _KNOWN_FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | _DEFLATE_LEVEL
-_FREE_INFLATED_NBYTES = 32 << 20  # any honest archive may grow by this much: zeros deflate well
+_FREE_INFLATED_NBYTES = 256 << 20  # any archive may grow by this much: zeros deflate well
 _MAX_GAP_NBYTES = 0xFFFF + 24  # the longest local extra field, and a 64-bit data descriptor
+_ZIP64_TAG, _UNICODE_PATH_TAG = 0x0001, 0x7075
+_UNICODE_PATH_TAG_BYTES = _UNICODE_PATH_TAG.to_bytes(2, "little")
 _UNIX, _LINK_MODE = 3, 0xA
 
 # One search over all names at once, a NUL between them: components "..", ".", "" (but for the end
@@ -56,7 +58,7 @@ class ZipEntry(NamedTuple):
 
 
 class ZipIndex(NamedTuple):
-    """Every entry of an archive by name, in the order of the directory, and what was odd."""
+    """Every entry of an archive by name, in the order of the file, and what was odd."""
 
     file: FileBytes
     entries: dict[str, ZipEntry]
@@ -104,6 +106,9 @@ def _parse_rows(file: FileBytes, data: bytes, count: int) -> list[_Row]:
                 raise _damaged(file, f"{_shown(name)} is stored, but {csize} bytes are {usize}")
             if made_by >> 8 == _UNIX and mode >> 28 == _LINK_MODE:
                 raise UnsafePathError(file.where, f"the entry {_shown(name)} is a symbolic link")
+            if extra_nbytes and _UNICODE_PATH_TAG_BYTES in data[extra_start:position]:
+                extra = data[extra_start : extra_start + extra_nbytes]
+                _check_other_name(file, extra, name)
             rows.append((name, header, csize, usize, crc, method, flags))
     except StructError as exc:
         raise _damaged(file, "the directory ends inside an entry") from exc
@@ -117,14 +122,7 @@ def widened(file: FileBytes, extra: bytes, values: tuple[int, ...]) -> list[int]
 
     Raises: CorruptFileError if the field is missing, short or twice there.
     """
-    fields: list[bytes] = []
-    position = 0
-    while position + 4 <= len(extra):
-        tag = int.from_bytes(extra[position : position + 2], "little")
-        nbytes = int.from_bytes(extra[position + 2 : position + 4], "little")
-        if tag == 1:
-            fields.append(extra[position + 4 : position + 4 + nbytes])
-        position += 4 + nbytes
+    fields = extra_fields(extra, _ZIP64_TAG)
     wide: list[int] = []
     rest = fields[0] if len(fields) == 1 else b""
     for value in values:
@@ -136,6 +134,28 @@ def widened(file: FileBytes, extra: bytes, values: tuple[int, ...]) -> list[int]
         wide.append(int.from_bytes(rest[:8], "little"))
         rest = rest[8:]
     return wide
+
+
+def extra_fields(extra: bytes, wanted: int) -> list[bytes]:
+    """The contents of the fields with the tag ``wanted`` in an extra record."""
+    fields: list[bytes] = []
+    position = 0
+    while position + 4 <= len(extra):
+        tag = int.from_bytes(extra[position : position + 2], "little")
+        nbytes = int.from_bytes(extra[position + 2 : position + 4], "little")
+        if tag == wanted:
+            fields.append(extra[position + 4 : position + 4 + nbytes])
+        position += 4 + nbytes
+    return fields
+
+
+def _check_other_name(file: FileBytes, extra: bytes, name: bytes) -> None:
+    """Refuse an entry that some readers would call by another name (Info-ZIP Unicode Path)."""
+    for field in extra_fields(extra, _UNICODE_PATH_TAG):
+        if field[5:] != name:
+            raise UnsafePathError(
+                file.where, f"the entry {_shown(name)} has a second name, {_shown(field[5:])}"
+            )
 
 
 def _check_names(file: FileBytes, names: list[bytes]) -> None:
@@ -163,22 +183,23 @@ def _place(
     file: FileBytes, rows: list[_Row], directory_start: int
 ) -> tuple[dict[str, ZipEntry], tuple[Notice, ...]]:
     """Give every entry the room up to its neighbour; entries that share bytes are refused."""
-    order = sorted(range(len(rows)), key=lambda i: rows[i][1])
-    room = [0] * len(rows)
+    made: list[ZipEntry] = []
     stop, hidden = directory_start, 0
+    order = sorted(range(len(rows)), key=[row[1] for row in rows].__getitem__)
     for i in reversed(order):
-        name, header, csize = rows[i][:3]
+        name, header, csize, usize, crc, method, flags = rows[i]
         gap = stop - (header + LOCAL_NBYTES + len(name) + csize)
         if gap < 0:
             raise _damaged(file, f"{_shown(name)} overlaps what comes after it")
         if gap > _MAX_GAP_NBYTES:
             hidden += gap
-        room[i] = stop
+        text = _decoded(file, name, flags)
+        made.append(ZipEntry(text, name, header, csize, usize, crc, method, flags, stop))
         stop = header
-    entries: dict[str, ZipEntry] = {}
-    for row, limit in zip(rows, room, strict=True):
-        text = _decoded(file, row[0], row[6])
-        entries[text] = ZipEntry(text, *row, limit)
+    made.reverse()
+    entries = {entry.name: entry for entry in made}
+    if len(entries) != len(rows):
+        raise _damaged(file, "two names are the same once they are decoded")
     hidden += stop  # what comes before the first entry
     if not hidden:
         return entries, ()

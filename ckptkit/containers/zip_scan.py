@@ -166,7 +166,7 @@ def _scan_remains(file: FileBytes, limits: Limits, prefix: str) -> Iterator[Stre
         data = file.read(body, room)
         if method == DEFLATED:
             data = _inflated(data, _MAX_RECOVERED_NBYTES)
-        name = f"{prefix}{raw.decode('utf-8', 'replace')} (recovered)"
+        name = f"{prefix}{raw.decode('utf-8', 'replace')!a} (recovered)"
         for scan in scan_bytes(data, name, limits, nodes_for=file.nbytes):
             if scan.uses or named:
                 yield scan

@@ -132,6 +132,20 @@ def test_a_name_that_leaves_or_hides_is_refused(indexed, name):
         indexed(write_zip([A, Entry(name, b"x")]))
 
 
+def test_a_second_name_is_refused(indexed):
+    def extra(name):
+        return b"up" + (5 + len(name)).to_bytes(2, "little") + b"\x01" + bytes(4) + name
+
+    assert indexed(write_zip([A._replace(extra=extra(b"r/a"))]))[0]["r/a"] == b"first"
+    with pytest.raises(UnsafePathError, match="second name"):
+        indexed(write_zip([A._replace(extra=extra(b"r/data.pkl"))]))
+
+
+def test_names_that_become_one_are_refused(indexed):
+    with pytest.raises(CorruptFileError, match="once they are decoded"):
+        indexed(write_zip([Entry(b"r/\x82", b"a"), Entry("r/é".encode(), b"b")]))
+
+
 def test_a_link_is_refused(indexed):
     raw = bytearray(write_zip([A._replace(external=0o120777 << 16)]))
     raw[raw.find(b"PK\x01\x02") + 5] = 3  # made on unix, where modes mean something
@@ -150,7 +164,8 @@ def test_too_many_entries_are_refused(indexed):
 
 
 def test_a_deflate_bomb_is_refused_before_it_goes_off(indexed):
-    bomb = write_zip([Entry("r/a", bytes(64 << 20), method=8)])
+    lie = 1 << 30
+    bomb = write_zip([Entry("r/a", bytes(1 << 20), method=8, usize=lie, local_usize=lie)])
     with pytest.raises(LimitExceededError, match="max_inflate_ratio"):
         indexed(bomb)
     with pytest.raises(LimitExceededError, match="max_pickle_nbytes"):
