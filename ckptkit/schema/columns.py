@@ -5,6 +5,7 @@ Source: docs/format.md section "Manifest fields", field ``tensors``.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ _REQUIRED = (
 )  # fmt: skip
 _SPARSE = ("devices", "numpy_dtypes", "strides", "shared")
 _MAX_INT = 2**63 - 1
+_BYTE_WORDS = 256
 
 
 def dump_table(table: TensorTable) -> dict[str, Any]:
@@ -49,11 +51,16 @@ def dump_table(table: TensorTable) -> dict[str, Any]:
 
 
 def _dump_words(words: Sequence[str]) -> list[Any]:
-    """Write a column of few different words as those words, and one byte a row."""
+    """Write a column of few different words as those words and their numbers.
+
+    A number takes one byte; four where a strange file brings more words than that can tell apart.
+    """
     order = {word: index for index, word in enumerate(dict.fromkeys(words))}
-    if len(order) > 256:
-        raise ManifestError("manifest", f"{len(order)} different words in one column", "256")
-    return [list(order), bytes(map(order.__getitem__, words))]
+    numbers = list(map(order.__getitem__, words))
+    shown = [word.encode("utf-8", "backslashreplace").decode() for word in order]
+    if len(order) <= _BYTE_WORDS:
+        return [shown, bytes(numbers)]
+    return [shown, struct.pack(f">{len(numbers)}I", *numbers)]
 
 
 def parse_table(wire: Any, where: str, limits: Limits) -> TensorTable:
@@ -112,13 +119,15 @@ class _ColumnReader:
         return names
 
     def words(self, column: str) -> list[str]:
-        """Read a column of words: [[word, ...], one byte a row]."""
+        """Read a column of words: [[word, ...], one number a row]."""
         wire = self.wire[column]
         if type(wire) is not list or len(wire) != 2 or type(wire[0]) is not list:
             self.refuse(column, "no list of words and their numbers")
         words, numbers = wire
         if set(map(type, words)) - {str} or type(numbers) is not bytes:
             self.refuse(column, "words that are no strings, or numbers that are no bytes")
+        if len(words) > _BYTE_WORDS and len(numbers) == 4 * self.count:
+            numbers = struct.unpack(f">{self.count}I", numbers)
         if len(numbers) != self.count or (numbers and max(numbers) >= len(words)):
             self.refuse(column, f"{len(numbers)} numbers for {len(words)} words")
         unknown = [word for word in words if word not in DTYPES] if column == "dtypes" else []

@@ -11,7 +11,13 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import xxhash
 
-from ckptkit.errors import ChecksumError, LimitExceededError, ManifestError, TruncatedFileError
+from ckptkit.errors import (
+    ChecksumError,
+    LimitExceededError,
+    ManifestError,
+    TruncatedFileError,
+    UnrepresentableError,
+)
 from ckptkit.types import Limits
 
 _HEAD = struct.Struct(">BBI")  # array of 2, bin 32, length of the body
@@ -24,8 +30,15 @@ _MAX_MAPS = 10_000  # an honest body has two, and those of unknown fields
 
 
 def dump_frame(fields: dict[str, Any]) -> bytes:
-    """Encode and wrap the body. Raises: LimitExceededError from 4 GiB on."""
-    body = msgpack.packb(fields, use_bin_type=True)
+    """Encode and wrap the body.
+
+    Raises: UnrepresentableError for what msgpack cannot hold; LimitExceededError from 4 GiB on.
+    """
+    try:
+        body = msgpack.packb(fields, use_bin_type=True)
+    except (ValueError, TypeError, OverflowError) as exc:
+        seen = f"something that a manifest cannot hold ({exc!s:.200})"
+        raise UnrepresentableError("manifest", seen, "UTF-8 text and 64-bit integers") from exc
     if len(body) > _MAX_BODY_NBYTES:
         raise LimitExceededError(
             "manifest", f"a body of {len(body)} bytes", f"at most {_MAX_BODY_NBYTES}"

@@ -12,6 +12,7 @@ from ckptkit.errors import (
     ManifestError,
     NewerSchemaError,
     TruncatedFileError,
+    UnrepresentableError,
     UnsafePathError,
 )
 from ckptkit.schema import (
@@ -65,7 +66,10 @@ def test_a_newer_section_is_refused_by_name():
 
 
 def test_a_section_of_a_plugin_may_have_any_version():
-    assert parse(body_of() | {"sections": [["my-plugin", 9, [None]]]}).section("my-plugin").version == 9
+    assert (
+        parse(body_of() | {"sections": [["my-plugin", 9, [None]]]}).section("my-plugin").version
+        == 9
+    )
 
 
 @pytest.mark.parametrize("schema", [1, 0, -1, "2", True, 2.0, None])
@@ -135,7 +139,9 @@ def test_claims_of_nested_arrays_cost_no_memory():
 # -- fields ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["writer", "created", "sections", "files", "tensors", "schema", "format"])
+@pytest.mark.parametrize(
+    "name", ["writer", "created", "sections", "files", "tensors", "schema", "format"]
+)
 def test_a_missing_field_is_named(name):
     body = body_of()
     del body[name]
@@ -144,7 +150,19 @@ def test_a_missing_field_is_named(name):
 
 
 @pytest.mark.parametrize(
-    "section", [["a"], ["a", 1], ["a", "1", []], ["a", True, []], [b"a", 1, []], ["a", 1, {}], "a1[", ["", 1, []], ["a\x1b", 1, []], ["a", 0, []]]
+    "section",
+    [
+        ["a"],
+        ["a", 1],
+        ["a", "1", []],
+        ["a", True, []],
+        [b"a", 1, []],
+        ["a", 1, {}],
+        "a1[",
+        ["", 1, []],
+        ["a\x1b", 1, []],
+        ["a", 0, []],
+    ],
 )
 def test_a_section_of_another_form_is_refused(section):
     with pytest.raises(ManifestError, match="sections"):
@@ -168,7 +186,9 @@ def test_a_file_name_that_leaves_the_folder_is_refused(name):
 
 def test_names_that_differ_only_in_case_are_refused():
     with pytest.raises(ManifestError, match="two files"):
-        dump_manifest(manifest(files=[FileEntry("A.txt", 4, "side"), FileEntry("a.TXT", 4, "side")]))
+        dump_manifest(
+            manifest(files=[FileEntry("A.txt", 4, "side"), FileEntry("a.TXT", 4, "side")])
+        )
 
 
 @pytest.mark.parametrize(
@@ -245,6 +265,23 @@ def test_a_column_that_cannot_be_is_named(column, value):
     body["tensors"][column] = value
     with pytest.raises(ManifestError, match="tensors"):
         parse(body)
+
+
+def test_more_devices_than_a_byte_can_tell_apart_are_kept():
+    rows = [row(f"w{i}", 8 + 16 * i, 24 + 16 * i, device=f"odd:{i}") for i in range(300)]
+    files = [FileEntry("model.safetensors", 10_000, "data")]
+    assert list(parse_manifest(dump_manifest(manifest(*rows, files=files)), "m").tensors.rows()) == rows
+
+
+def test_a_device_that_is_no_text_is_written_with_escapes():
+    parsed = parse_manifest(dump_manifest(manifest(row(device="cuda\ud800"))), "m")
+    assert parsed.tensors.devices == ["cuda\\ud800"]
+
+
+def test_what_msgpack_cannot_hold_is_refused_as_ours():
+    for changes in ({"name": "\ud800"}, {"strides": (2**70, 1)}):
+        with pytest.raises(UnrepresentableError):
+            dump_manifest(manifest(row(**changes)))
 
 
 def test_a_rank_beyond_the_limit_names_the_limit():
