@@ -47,6 +47,10 @@ def ckptkit_containers() -> Iterable[Container]:
             "pickle", "Bare pickle (pickle.dump)", 90, _is_file,
         ),
         LazyContainer(
+            at + "prefixed_zip:PrefixedZipContainer",
+            "prefixed-zip", "zip archive behind other bytes (scanned only)", 95, _is_file,
+        ),
+        LazyContainer(
             at + "v2_folder:V2FolderContainer", "ckptkit-v2", "ckptkit checkpoint", 100, _is_folder
         ),
         LazyContainer(

@@ -6,8 +6,9 @@ import pickle
 import pytest
 
 from ckptkit.containers.bare_pickle import BarePickleContainer
+from ckptkit.containers.prefixed_zip import PrefixedZipContainer
 from ckptkit.containers.probe import make_probe
-from ckptkit.errors import ContainerError
+from ckptkit.errors import ContainerError, CorruptFileError
 from ckptkit.nodes import SeqNode
 from ckptkit.types import DEFAULT_LIMITS
 from tests.attacks import build_pickle as b
@@ -135,3 +136,14 @@ def test_truncations_are_refused(opened):
     for stop in range(3, len(data)):
         with pytest.raises(ContainerError):
             opened(data[:stop])
+
+
+def test_an_archive_behind_other_bytes_is_refused_but_scanned(probe):
+    container = PrefixedZipContainer()
+    found = probe(b"#!/bin/sh\n" + torch_zip(EVIL))
+    assert container.matches(found)
+    with pytest.raises(CorruptFileError, match="begins at byte 10"):
+        container.open(found, DEFAULT_LIMITS, None)
+    names = {u.qualname for scan in container.scan(found, DEFAULT_LIMITS) for u in scan.uses}
+    assert "system" in names
+    assert not container.matches(probe(b"#!/bin/sh\nexit 0\n"))
