@@ -122,9 +122,11 @@ def _is_strangers(node: Node) -> bool:
 def _is_plain_attribute(owner: Node, attribute: Node) -> bool:
     if type(attribute) is not str or not attribute.isidentifier() or attribute.startswith("__"):
         return False
-    if not _is_strangers(owner):
+    name = owner if type(owner) is GlobalName else getattr(owner, "name", None)
+    if type(name) is GlobalName and f"{name.qualname}.{attribute}" in HARMLESS.get(name.module, ()):
+        return True
+    if type(name) is not GlobalName or not _is_strangers(owner):
         return False
-    name = owner if type(owner) is GlobalName else owner.name
     if is_stdlib(name.module) or attribute in THROUGH:
         return False
     return classify(name.module, f"{name.qualname}.{attribute}").level == "unknown"

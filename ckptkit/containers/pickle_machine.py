@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
+from ckptkit.containers.storage_node import StorageNode
 from ckptkit.containers.trace import Tracer
 from ckptkit.errors import (
     ContainerError,
@@ -33,9 +34,9 @@ class Machine:
     """
 
     __slots__ = (
-        "at", "bytes_left", "data", "dropped", "dtypes", "end", "far", "keys_left", "limits", "memo",
-        "meta", "nested", "nodes_left", "pending", "persistent", "raw_strings", "stack", "stop",
-        "stream", "tracer",
+        "at", "bytes_left", "data", "dropped", "dtypes", "end", "far", "keys_left", "limits",
+        "memo", "meta", "nested", "nodes_left", "pending", "persistent", "raw_strings", "stack",
+        "stop", "storages", "stream", "tracer",
     )  # fmt: skip
 
     def __init__(self, data: bytes, stream: str, tracer: Tracer, limits: Limits) -> None:
@@ -53,6 +54,7 @@ class Machine:
         self.pending: dict[int, tuple[Record, int, Finish]] = {}
         self.dtypes: dict[int, tuple[Atom, object]] = {}  # numpy's facts beside their atoms
         self.raw_strings: dict[int, tuple[str, bytes]] = {}  # of Python 2, where decoding loses
+        self.storages: list[StorageNode] = []  # one entry for each time that one was pushed
         self.dropped: list[Node] = []  # popped, kept only while a watched name must be found
 
     def set_budget(self, file_nbytes: int) -> None:
@@ -196,7 +198,8 @@ def _key_cost(key: Node, limit: int) -> int:
         elif id(node) not in seen:
             seen.add(id(node))
             if isinstance(node, SeqNode):
-                todo.extend(node.items[: limit + 1])
+                if node.digest is None:  # else hashing it again takes one look
+                    todo.extend(node.items[: limit + 1])
             elif isinstance(node, (Atom, Record)):
                 todo.extend(node.args[: limit + 1])
     return cost

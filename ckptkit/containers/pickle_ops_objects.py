@@ -5,6 +5,7 @@ from __future__ import annotations
 from ckptkit.containers.pickle_machine import MAX_NAME_NBYTES, PERSISTENT, Machine, Op
 from ckptkit.containers.pickle_ops_numbers import read_line
 from ckptkit.containers.rebuild import CALLS, NEWS, canonical, value_of
+from ckptkit.containers.storage_node import StorageNode
 from ckptkit.containers.trace import NameUse
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 
@@ -189,7 +190,10 @@ def _extension(nbytes: int) -> Op:
 def _persist(vm: Machine, pid: Node) -> Node:
     vm.spend()
     if vm.persistent is not None:
-        return vm.persistent(pid)
+        node = vm.persistent(pid)
+        if type(node) is StorageNode:
+            vm.storages.append(node)
+        return node
     return Record(PERSISTENT, "persistent", (pid,))
 
 

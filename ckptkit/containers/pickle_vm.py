@@ -18,6 +18,7 @@ from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
 from ckptkit.containers.pickle_ops_stack import STACK_OPS
 from ckptkit.containers.pickle_ops_texts import TEXT_OPS
 from ckptkit.containers.pickle_sweep import sweep
+from ckptkit.containers.storage_node import settle_storages
 from ckptkit.containers.trace import Tracer
 from ckptkit.errors import ContainerError, LimitExceededError
 from ckptkit.nodes import GlobalName, Node
@@ -69,6 +70,7 @@ def read_pickle(
     gc.disable()  # nothing here becomes garbage, and looking for some takes half of the time
     try:
         _run(vm, start)
+        settle_storages(vm.storages)
         return PickleResult(vm.stack[-1], vm.stop)
     except ContainerError:
         sweep(vm.data, start, tracer)

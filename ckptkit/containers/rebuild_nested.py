@@ -72,13 +72,15 @@ class _Inner:
         return self.node
 
     def _fill(self, node: StorageNode) -> Node:
-        start = self.position + 8
-        item = node.dtype.nbytes if node.dtype else 1
+        held = node.held
+        start, nbytes = self.position + 8, held.storage.nbytes
+        item = held.dtype.nbytes if held.dtype else 1
         count = int.from_bytes(self.raw[self.position : start], "little", signed=True)
-        data = self.raw[start : start + node.storage.nbytes]
-        if count * item != node.storage.nbytes or len(data) != node.storage.nbytes:
+        data = self.raw[start : start + nbytes]
+        if count * item != nbytes or len(data) != nbytes:
             self.vm.refuse("a nested storage of another size than it says", kind=CorruptFileError)
-        if node.start + node.nbytes > node.storage.nbytes:
+        if held.start + held.nbytes > nbytes:
             self.vm.refuse("a nested storage view that leaves its storage", kind=CorruptFileError)
-        node.storage.source = MemoryBytes(data)
+        held.storage.source = MemoryBytes(data)
+        self.vm.storages.append(node)
         return node

@@ -33,16 +33,18 @@ def make_view(
 ) -> TensorNode:
     """A tensor at ``place`` (offset, size, stride), once it is certain that it fits."""
     offset, size, stride = place
-    dtype = dtype or source.dtype or DTYPES["uint8"]
+    held = source.held
+    dtype = dtype or held.dtype or DTYPES["uint8"]
     shape, strides = sizes_of(vm, size), sizes_of(vm, stride)
-    check_view(dtype, offset, shape, strides, source.nbytes, vm, vm.limits)
-    if source.start:
-        if source.start % dtype.nbytes:
+    check_view(dtype, offset, shape, strides, held.nbytes, vm, vm.limits)
+    if held.start:
+        if held.start % dtype.nbytes:
             vm.refuse("a storage view between two elements", kind=TensorBoundsError)
-        offset += source.start // dtype.nbytes
+        offset += held.start // dtype.nbytes
+    held.n_used += 1
     return TensorNode(
         dtype=dtype, shape=tuple(shape), strides=tuple(strides), offset=offset,
-        storage=source.storage,
+        storage=held.storage,
     )  # fmt: skip
 
 
@@ -183,10 +185,10 @@ def rebuild_quantized(vm: Machine, args: list[Node]) -> Node:
     source = _storage_of(vm, args[0])
     if source is None:
         return NotImplemented
-    if source.dtype is None or source.dtype.kind != "q":
+    if source.held.dtype is None or source.held.dtype.kind != "q":
         vm.refuse("a quantized tensor over a storage that is not", "a quantized storage")
     _check_quantizer(vm, args[4], sizes_of(vm, args[2]))
-    if source.dtype.name in _PACKED:
+    if source.held.dtype.name in _PACKED:
         return _packed(vm, source, args)
     tensor = make_view(vm, source, args[1:4])
     tensor.requires_grad = _flag(vm, args[5])
@@ -197,11 +199,12 @@ def rebuild_quantized(vm: Machine, args: list[Node]) -> Node:
 
 def _packed(vm: Machine, source: StorageNode, args: list[Node]) -> Node:
     """Several elements a byte: checked as such, and kept as a label over its storage."""
-    assert source.dtype is not None
-    fold = _PACKED[source.dtype.name]
+    held = source.held
+    assert held.dtype is not None
+    fold = _PACKED[held.dtype.name]
     check_view(
-        source.dtype, args[1], sizes_of(vm, args[2]), sizes_of(vm, args[3]),
-        source.nbytes * fold, vm, vm.limits,
+        held.dtype, args[1], sizes_of(vm, args[2]), sizes_of(vm, args[3]),
+        held.nbytes * fold, vm, vm.limits,
     )  # fmt: skip
     return NotImplemented
 

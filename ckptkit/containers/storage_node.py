@@ -46,14 +46,24 @@ class StorageId(NamedTuple):
     view: tuple[str, int, int] | None
 
 
+class _Held:
+    """What a StorageNode stands for, and how often it was pushed and used."""
+
+    __slots__ = ("dtype", "n_pushed", "n_used", "nbytes", "start", "storage")
+
+    def __init__(self, storage: Storage, dtype: DType | None, start: int, nbytes: int) -> None:
+        self.storage, self.dtype, self.start, self.nbytes = storage, dtype, start, nbytes
+        self.n_pushed = self.n_used = 0
+
+
 class StorageNode(Record):
     """A storage, or a part of one, on its way to the tensors that look into it.
 
-    It is a Record, so that a storage which was saved by itself stays in the tree as one; then
-    its only argument is a flat tensor of everything inside. Units: ``start``, ``nbytes``: bytes.
+    One that no tensor takes stays in the tree: ``settle`` makes it a plain Record, whose only
+    argument is a flat tensor of everything inside. Units: ``start`` and ``nbytes`` are bytes.
     """
 
-    __slots__ = ("_flat", "dtype", "nbytes", "start", "storage")
+    __slots__ = ()  # the layout of a Record, so that it can become one where it lies
 
     def __init__(
         self,
@@ -63,27 +73,42 @@ class StorageNode(Record):
         nbytes: int | None = None,
         name: GlobalName | None = None,
     ) -> None:
-        self.storage, self.dtype, self.start = storage, dtype, start
-        self.nbytes = storage.nbytes - start if nbytes is None else nbytes
-        self._flat: tuple[Node, ...] | None = None
-        self.name = name or _UNTYPED
-        self.how = "persistent"
-        self.kwargs = self.states = self.items = self.entries = None
+        size = storage.nbytes - start if nbytes is None else nbytes
+        super().__init__(name or _UNTYPED, "persistent", (_Held(storage, dtype, start, size),))
 
     @property
-    def args(self) -> tuple[Node, ...]:  # type: ignore[override]
-        """The flat tensor, made when somebody asks for it."""
-        if self._flat is None:
-            # A view between two elements has no flat tensor of its dtype: then it has one of bytes.
-            fits = self.dtype is not None and self.start % self.dtype.nbytes == 0
-            dtype = self.dtype if self.dtype is not None and fits else DTYPES["uint8"]
-            self._flat = (
-                TensorNode(
-                    dtype=dtype, shape=(self.nbytes // dtype.nbytes,), strides=(1,),
-                    offset=self.start // dtype.nbytes, storage=self.storage,
-                ),
-            )  # fmt: skip
-        return self._flat
+    def held(self) -> _Held:
+        """The storage itself."""
+        found: _Held = self.args[0]
+        return found
+
+    @property
+    def storage(self) -> Storage:
+        """The storage, whole."""
+        return self.held.storage
+
+    def settle(self) -> None:
+        """Become a plain Record."""
+        held = self.held
+        # A view between two elements has no flat tensor of its dtype: then it has one of bytes.
+        fits = held.dtype is not None and held.start % held.dtype.nbytes == 0
+        dtype = held.dtype if held.dtype is not None and fits else DTYPES["uint8"]
+        flat = TensorNode(
+            dtype=dtype, shape=(held.nbytes // dtype.nbytes,), strides=(1,),
+            offset=held.start // dtype.nbytes, storage=held.storage,
+        )  # fmt: skip
+        self.args = (flat,)
+        self.__class__ = Record  # type: ignore[assignment]
+
+
+def settle_storages(pushed: list[StorageNode]) -> None:
+    """Settle every storage that was pushed more often than tensors took it."""
+    for node in pushed:
+        if type(node) is StorageNode:
+            node.held.n_pushed += 1
+    for node in pushed:
+        if type(node) is StorageNode and node.held.n_pushed > node.held.n_used:
+            node.settle()
 
 
 def parse_storage_id(pid: Node, where: object) -> StorageId | None:

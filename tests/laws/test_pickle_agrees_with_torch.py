@@ -319,3 +319,23 @@ def test_everything_else_in_plain_pickles_of_all_protocols(protocol, tmp_path):
     opened = open_container(tmp_path / "x.pkl")
     assert agree(opened.root, pickle.loads(data)) > 150
     opened.close()
+
+
+def test_a_storage_that_was_saved_by_itself_is_a_record_of_its_bytes(tmp_path):
+    from ckptkit.nodes import Record
+    from tests.laws.agreement import bytes_of
+
+    tensor, alone = torch.arange(4.0), torch.ones(3)
+    value = {
+        "bytes": alone.untyped_storage(),
+        "typed": tensor.storage(),
+        "t": tensor,
+        "u": tensor[1:],
+    }
+    for options in WRITERS.values():
+        with written(value, tmp_path, **options) as (node, _):
+            assert type(node["bytes"]) is type(node["typed"]) is Record
+            assert bytes_of(node["bytes"].args[0]) == alone.numpy().tobytes()
+            assert bytes_of(node["typed"].args[0]) == tensor.numpy().tobytes()
+            assert node["typed"].name.text == "torch.FloatStorage"
+            assert node["t"].storage is node["u"].storage is node["typed"].args[0].storage

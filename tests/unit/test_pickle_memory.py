@@ -34,6 +34,12 @@ print(len(data), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) *
 @pytest.mark.skipif(sys.platform == "win32", reason="resource.getrusage is POSIX")
 @pytest.mark.parametrize("name", sorted(BOMBS))
 def test_bombs_stay_small(name):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, BOMBS[name]], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, BOMBS[name]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     nbytes, used = map(int, done.stdout.split())
     assert used < 2 * nbytes + (64 << 20)
