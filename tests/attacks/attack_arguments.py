@@ -33,7 +33,9 @@ def _builtins() -> dict[str, bytes]:
         "bytearray-codec": b.call(BYTEARRAY, "x", "no-such-codec"),
         "bytes-huge": b.call(b.name("builtins", "bytes"), 2**60),
         "range-huge": b.call(b.name("builtins", "range"), 2**70),
-        "list-of-range": b.call(b.name("builtins", "list"), b.call(b.name("builtins", "range"), 2**40)),
+        "list-of-range": b.call(
+            b.name("builtins", "list"), b.call(b.name("builtins", "range"), 2**40)
+        ),
         "set-of-range": b.call(SET, b.call(b.name("builtins", "range"), 2**40)),
         "set-of-lists": b.call(SET, [[], []]),
         "set-of-int": b.call(SET, 5),
@@ -186,8 +188,16 @@ def cases() -> Iterator[Case]:
     for title, body in _numpy().items():
         group = "numpy object array" if "object" in title else GROUP
         data = b.stream(b.const({"x": b.Raw(body)}), 3)
-        names = (("posix", "system"),) if b"posix\nsystem" in body and "pickled" not in title else ()
-        yield Case(f"allowed-{title}", group, file_of(torch_zip(data)), names=names, alarm=True if names else None)
+        names = (
+            (("posix", "system"),) if b"posix\nsystem" in body and "pickled" not in title else ()
+        )
+        yield Case(
+            f"allowed-{title}",
+            group,
+            file_of(torch_zip(data)),
+            names=names,
+            alarm=True if names else None,
+        )
     for name, kind in (("deflate", "Q"), ("inflate", "q")):
         state = b.Raw(b.blob(struct.pack(f"<{kind}", 5)))
         data = b.stream(b.call(BYTEARRAY, state, state, state), 3)

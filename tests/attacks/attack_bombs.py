@@ -47,7 +47,10 @@ def _laugh_rows() -> Iterator[tuple[str, bytes]]:
     for level in range(LEVELS):
         pair = b.get(level) + b.get(level) + p.TUPLE2 + b.const(level) + p.FROZENSET
         frozen += p.MARK + pair + b.put(level + 1) + p.POP
-    yield "frozensets-as-key", b.stream(p.EMPTY_DICT + frozen + b.get(LEVELS) + p.NONE + p.SETITEM, 4)
+    yield (
+        "frozensets-as-key",
+        b.stream(p.EMPTY_DICT + frozen + b.get(LEVELS) + p.NONE + p.SETITEM, 4),
+    )
     ordered = b.name("collections", "OrderedDict")
     yield "as-ordered-pairs", b.stream(b.call(ordered, b.Raw(laughs(as_list, p.EMPTY_TUPLE))))
     yield "as-arguments", b.stream(b.name("a", "B") + laughs(as_list, p.EMPTY_TUPLE) + p.REDUCE)
@@ -65,8 +68,12 @@ def _laugh_rows() -> Iterator[tuple[str, bytes]]:
     assert record
     long = b.const("x" * 65_536) + b.put(0) + p.POP
     yield "one-long-string", b.stream(long + p.EMPTY_LIST + p.MARK + b.get(0) * 100_000 + p.APPENDS)
-    yield "concatenated-strings", b.stream(
-        long + b.call(b.name("builtins", "str.join"), "", b.Raw(p.MARK + b.get(0) * 50_000 + p.LIST))
+    yield (
+        "concatenated-strings",
+        b.stream(
+            long
+            + b.call(b.name("builtins", "str.join"), "", b.Raw(p.MARK + b.get(0) * 50_000 + p.LIST))
+        ),
     )
 
 
@@ -101,13 +108,30 @@ def _cycle_rows() -> Iterator[tuple[str, bytes]]:
     keyed = record + p.EMPTY_DICT + b.get(0) + p.NONE + p.SETITEM + p.BUILD
     yield "record-keyed-by-itself", b.stream(keyed)
     ordered = b.call(b.name("collections", "OrderedDict")) + b.put(0)
-    yield "ordered-own-metadata", b.stream(ordered + b.const("_metadata") + b.get(0) + p.TUPLE2 + p.BUILD)
-    yield "two-lists", b.stream(
-        p.EMPTY_LIST + b.put(0) + p.EMPTY_LIST + b.put(1) + b.get(0) + p.APPEND + p.APPEND
+    yield (
+        "ordered-own-metadata",
+        b.stream(ordered + b.const("_metadata") + b.get(0) + p.TUPLE2 + p.BUILD),
+    )
+    yield (
+        "two-lists",
+        b.stream(
+            p.EMPTY_LIST + b.put(0) + p.EMPTY_LIST + b.put(1) + b.get(0) + p.APPEND + p.APPEND
+        ),
     )
     hooks = b.call(b.name("collections", "OrderedDict")) + b.put(9)
-    inside = b.call(b.name("torch._utils", "_rebuild_tensor_v2"), b.storage(), 0, (4,), (1,), False, b.Raw(hooks))
-    yield "tensor-in-own-hooks", b.stream(inside + b.put(8) + p.POP + b.get(9) + b.const(0) + b.get(8) + p.SETITEM)
+    inside = b.call(
+        b.name("torch._utils", "_rebuild_tensor_v2"),
+        b.storage(),
+        0,
+        (4,),
+        (1,),
+        False,
+        b.Raw(hooks),
+    )
+    yield (
+        "tensor-in-own-hooks",
+        b.stream(inside + b.put(8) + p.POP + b.get(9) + b.const(0) + b.get(8) + p.SETITEM),
+    )
 
 
 def _collisions(count: int, make: Callable[[int], bytes]) -> bytes:
@@ -124,16 +148,23 @@ def _collision_rows() -> Iterator[tuple[str, bytes]]:
     members = b"".join(b.integer(i * MERSENNE) for i in range(60_000))
     yield "set", b.stream(p.EMPTY_SET + p.MARK + members + p.ADDITEMS, 4)
     keys = b"".join(b.integer(i * MERSENNE) + p.NONE + p.TUPLE2 for i in range(30_000))
-    yield "ordered", b.stream(b.call(b.name("collections", "OrderedDict"), b.Raw(p.MARK + keys + p.LIST)))
-    yield "frozensets", _collisions(
-        20_000, lambda i: p.MARK + b.integer(i * MERSENNE) + p.NONE + p.FROZENSET
+    yield (
+        "ordered",
+        b.stream(b.call(b.name("collections", "OrderedDict"), b.Raw(p.MARK + keys + p.LIST))),
+    )
+    yield (
+        "frozensets",
+        _collisions(20_000, lambda i: p.MARK + b.integer(i * MERSENNE) + p.NONE + p.FROZENSET),
     )
 
 
 def _huge_rows() -> Iterator[tuple[str, bytes]]:
     raw = b"\x7f" * (1 << 20)
     yield "long4", b.stream(p.LONG4 + struct.pack("<i", len(raw)) + raw)
-    yield "long4-as-key", b.stream(p.EMPTY_DICT + p.LONG4 + struct.pack("<i", len(raw)) + raw + p.NONE + p.SETITEM)
+    yield (
+        "long4-as-key",
+        b.stream(p.EMPTY_DICT + p.LONG4 + struct.pack("<i", len(raw)) + raw + p.NONE + p.SETITEM),
+    )
     yield "long4-many", b.stream(p.LONG4 + struct.pack("<i", len(raw)) + raw + b.put(0) + (
         p.EMPTY_DICT + p.MARK + (b.get(0) + b.const(1) + p.TUPLE2 + p.NONE) * 500 + p.SETITEMS))  # fmt: skip
     yield "text-long", b.stream(p.LONG + b"9" * 1_000_000 + b"L\n")
@@ -165,7 +196,10 @@ def _key_rows() -> Iterator[tuple[str, bytes]]:
     yield "name", keyed(b.name("a", "B"))
     yield "mark-missing", b.stream(p.EMPTY_DICT + p.SETITEMS)
     yield "odd-number", b.stream(p.EMPTY_DICT + p.MARK + p.NONE * 3 + p.SETITEMS)
-    yield "duplicates", b.stream(p.EMPTY_DICT + p.MARK + (b.const("weight") + p.NONE) * 3 + p.SETITEMS)
+    yield (
+        "duplicates",
+        b.stream(p.EMPTY_DICT + p.MARK + (b.const("weight") + p.NONE) * 3 + p.SETITEMS),
+    )
     mixed = b.const(1) + p.NONE + b.const(1.0) + p.NONE + p.NEWTRUE + p.NONE
     yield "one-true-float", b.stream(p.EMPTY_DICT + p.MARK + mixed + p.SETITEMS)
     yield "surrogate", keyed(b.text("\ud800"))

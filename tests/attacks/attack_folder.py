@@ -17,7 +17,9 @@ EVIL = b.stream(b.os_system())
 SYS: tuple[Name, ...] = (("posix", "system"),)
 
 
-def beside(files: dict[str, bytes], then: Callable[[Path], None] | None = None) -> Callable[[Path], Built]:
+def beside(
+    files: dict[str, bytes], then: Callable[[Path], None] | None = None
+) -> Callable[[Path], Built]:
     """A folder "case" with a readable stranger beside it: what a traversal would reach."""
 
     def build(folder: Path) -> Built:
@@ -44,7 +46,10 @@ def traversals() -> Iterator[Case]:
     )):  # fmt: skip
         files = sharded({"weight": target}, {})
         yield Case(f"folder-traversal-{index}", group, beside(files), outcome="refused")
-        only = {"model.safetensors.index.json": files["model.safetensors.index.json"], "config.json": b"{}"}
+        only = {
+            "model.safetensors.index.json": files["model.safetensors.index.json"],
+            "config.json": b"{}",
+        }
         only["pytorch_model.bin.index.json"] = only.pop("model.safetensors.index.json")
         yield Case(f"folder-traversal-bin-{index}", group, beside(only), outcome="refused")
     for index, target in enumerate((
@@ -70,7 +75,10 @@ def indexes() -> Iterator[Case]:
     }  # fmt: skip
     for title, text in texts.items():
         yield Case(f"folder-index-{title}", group, beside({**sharded(), name: text}))
-    two = sharded({"weight": shard, "bias": "b.safetensors"}, {shard: safetensors(), "b.safetensors": safetensors()})
+    two = sharded(
+        {"weight": shard, "bias": "b.safetensors"},
+        {shard: safetensors(), "b.safetensors": safetensors()},
+    )
     yield Case("folder-index-in-wrong-shard", group, beside(two), outcome="refused")
 
 
@@ -87,21 +95,60 @@ def links() -> Iterator[Case]:
         ("outside", "../secret.safetensors"), ("device", "/dev/zero"), ("loop", shard), ("missing", "nowhere"),
         ("folder", ".."), ("proc", "/proc/self/environ"),
     ):  # fmt: skip
-        yield Case(f"folder-link-shard-{title}", group, beside(bare, link(shard, target)), outcome="refused")
+        yield Case(
+            f"folder-link-shard-{title}",
+            group,
+            beside(bare, link(shard, target)),
+            outcome="refused",
+        )
         single = {"config.json": b"{}"}
-        yield Case(f"folder-link-model-{title}", group, beside(single, link("model.safetensors", target)), outcome="refused")
+        yield Case(
+            f"folder-link-model-{title}",
+            group,
+            beside(single, link("model.safetensors", target)),
+            outcome="refused",
+        )
     item = {".metadata": dcp_metadata()}
-    yield Case("folder-link-distcp", group, beside(item, link("__0_0.distcp", "../outside/secret.distcp")), outcome="refused")
-    yield Case("folder-link-metadata", group, beside({"__0_0.distcp": dcp_item()}, link(".metadata", "/dev/zero")))
+    yield Case(
+        "folder-link-distcp",
+        group,
+        beside(item, link("__0_0.distcp", "../outside/secret.distcp")),
+        outcome="refused",
+    )
+    yield Case(
+        "folder-link-metadata",
+        group,
+        beside({"__0_0.distcp": dcp_item()}, link(".metadata", "/dev/zero")),
+    )
     yield Case("folder-link-config", group, beside(sharded(), link("config.json", "/dev/zero")))
-    yield Case("folder-link-config-outside", group, beside(sharded(), link("config.json", "/etc/hostname")))
+    yield Case(
+        "folder-link-config-outside", group, beside(sharded(), link("config.json", "/etc/hostname"))
+    )
     yield Case("folder-link-loop-folder", group, beside(sharded(), link("sub", ".")))
     pipe: Callable[[Path], None] = lambda root: os.mkfifo(root / shard)  # noqa: E731
     yield Case("folder-pipe-shard", group, beside(bare, pipe), outcome="refused")
-    yield Case("folder-pipe-model", group, beside({"config.json": b"{}"}, lambda root: os.mkfifo(root / "model.safetensors")))
-    yield Case("folder-pipe-manifest", group, beside({}, lambda root: os.mkfifo(root / "manifest.msgpack")), outcome="refused")
-    yield Case("folder-pipe-metadata", group, beside({}, lambda root: os.mkfifo(root / ".metadata")), outcome="refused")
-    yield Case("folder-is-file", group, beside({"config.json": b"{}"}, lambda root: (root / "model.safetensors").mkdir()))
+    yield Case(
+        "folder-pipe-model",
+        group,
+        beside({"config.json": b"{}"}, lambda root: os.mkfifo(root / "model.safetensors")),
+    )
+    yield Case(
+        "folder-pipe-manifest",
+        group,
+        beside({}, lambda root: os.mkfifo(root / "manifest.msgpack")),
+        outcome="refused",
+    )
+    yield Case(
+        "folder-pipe-metadata",
+        group,
+        beside({}, lambda root: os.mkfifo(root / ".metadata")),
+        outcome="refused",
+    )
+    yield Case(
+        "folder-is-file",
+        group,
+        beside({"config.json": b"{}"}, lambda root: (root / "model.safetensors").mkdir()),
+    )
 
     def pipe_alone(folder: Path) -> Built:
         os.mkfifo(folder / "case.pt")
@@ -118,12 +165,25 @@ def links() -> Iterator[Case]:
 def metadata() -> Iterator[Case]:
     """torch.distributed.checkpoint folders: payloads and geometry."""
     group = "payload in .metadata"
-    yield Case("dcp-evil-metadata", group, folder_of({**dcp(), ".metadata": EVIL}), names=SYS, alarm=True, live=EVIL)
+    yield Case(
+        "dcp-evil-metadata",
+        group,
+        folder_of({**dcp(), ".metadata": EVIL}),
+        names=SYS,
+        alarm=True,
+        live=EVIL,
+    )
     system = b.name("posix", "system")
     yield Case("dcp-evil-extra", group, folder_of(dcp(extra=b.os_system())), names=SYS, alarm=True)
     yield Case("dcp-evil-named", group, folder_of(dcp(extra=system)), names=SYS, alarm=True)
     yield Case("dcp-evil-path", group, folder_of(dcp(file=b.os_system())), names=SYS, alarm=True)
-    yield Case("dcp-evil-item", group, folder_of(dcp(torch_zip(EVIL), length=len(torch_zip(EVIL)))), names=SYS, alarm=True)
+    yield Case(
+        "dcp-evil-item",
+        group,
+        folder_of(dcp(torch_zip(EVIL), length=len(torch_zip(EVIL)))),
+        names=SYS,
+        alarm=True,
+    )
     hidden = write_zip([*members(b.stream(b.tensor())), *members(EVIL, root="x")[:1]])
     yield Case("dcp-evil-entry", group, folder_of(dcp(hidden, length=len(hidden))))
     yield Case("dcp-evil-behind", group, folder_of(dcp(dcp_item() + EVIL)))
@@ -140,10 +200,20 @@ def metadata() -> Iterator[Case]:
     }  # fmt: skip
     for title, fields in bounds.items():
         soft = {"chunk-twice", "chunk-huge-count"}
-        yield Case(f"dcp-{title}", "tensor bounds", folder_of(dcp(**fields)), outcome="any" if title in soft else "refused")
+        yield Case(
+            f"dcp-{title}",
+            "tensor bounds",
+            folder_of(dcp(**fields)),
+            outcome="any" if title in soft else "refused",
+        )
     bin_file = {"config.json": b"{}", "pytorch_model.bin": torch_zip(EVIL)}
     yield Case("hf-evil-bin", "gadget", folder_of(bin_file), names=SYS, alarm=True)
-    both = {"config.json": b"{}", "model.safetensors": safetensors(), "optimizer.pt": EVIL, "training_args.bin": torch_zip(EVIL)}
+    both = {
+        "config.json": b"{}",
+        "model.safetensors": safetensors(),
+        "optimizer.pt": EVIL,
+        "training_args.bin": torch_zip(EVIL),
+    }
     yield Case("hf-evil-beside-safetensors", "gadget", folder_of(both), names=SYS, alarm=True)
 
 
@@ -151,13 +221,21 @@ def half_written() -> Iterator[Case]:
     """Saves that never finished, and manifests that never were."""
     group, data = "half-written stage", {"model.safetensors": safetensors()}
     yield Case("stage-no-manifest", group, folder_of(data, ".run.stage-1-abc"))
-    yield Case("stage-only", group, folder_of({".run.stage-1-abc/model.safetensors": safetensors()}))
+    yield Case(
+        "stage-only", group, folder_of({".run.stage-1-abc/model.safetensors": safetensors()})
+    )
     yield Case("stage-empty", group, folder_of({".keep": b""}), outcome="refused")
     yield Case("stage-partial-shards", group, folder_of(sharded({"a": "m-1.safetensors", "b": "m-2.safetensors"}, {
         "m-1.safetensors": safetensors()})), outcome="refused")  # fmt: skip
-    yield Case("stage-zero-data", group, folder_of({**data, "model.safetensors": b""}), outcome="refused")
+    yield Case(
+        "stage-zero-data", group, folder_of({**data, "model.safetensors": b""}), outcome="refused"
+    )
     yield Case("stage-dcp-no-metadata", group, folder_of({"__0_0.distcp": dcp_item()}))
-    yield Case("stage-dcp-temporary", group, folder_of({".metadata.tmp": dcp_metadata(), "__0_0.distcp": dcp_item()}))
+    yield Case(
+        "stage-dcp-temporary",
+        group,
+        folder_of({".metadata.tmp": dcp_metadata(), "__0_0.distcp": dcp_item()}),
+    )
     body = {"schema": 2, "writer": "x", "sections": [], "tensors": {}, "files": []}
     files = {
         "empty": b"", "zeros": bytes(100), "text": b"hello", "int": b"\x05", "cut": manifest(body)[:-20],
@@ -174,7 +252,12 @@ def half_written() -> Iterator[Case]:
         "not-utf8": manifest(b"\x81\xa2\xff\xfe\x02"),
     }  # fmt: skip
     for title, raw in files.items():
-        yield Case(f"manifest-{title}", group, folder_of({**data, "manifest.msgpack": raw}), outcome="refused")
+        yield Case(
+            f"manifest-{title}",
+            group,
+            folder_of({**data, "manifest.msgpack": raw}),
+            outcome="refused",
+        )
         if title in {"cut", "deep", "array-lies", "pickle"}:
             yield Case(f"manifest-{title}-alone", group, file_of(raw, ".msgpack"), outcome="any")
 

@@ -130,8 +130,12 @@ def arguments() -> Iterator[Case]:
         "parameter-data": b.call(param, system, True, b.EMPTY_HOOKS),
         "parameter-hooks": b.call(param, b.tensor(), True, b.Raw(hook)),
         "tensor-hooks": b.call(v2, b.storage(), 0, (4,), (1,), False, b.Raw(hook)),
-        "wrapper-class": b.call(subclass, system, b.name("torch", "float32"), (1,), (1,), 0, None, None, False),
-        "from-type-func": b.call(from_type, system, b.name("torch", "Tensor"), b.Raw(b.tup(b.SHELL)), None),
+        "wrapper-class": b.call(
+            subclass, system, b.name("torch", "float32"), (1,), (1,), 0, None, None, False
+        ),
+        "from-type-func": b.call(
+            from_type, system, b.name("torch", "Tensor"), b.Raw(b.tup(b.SHELL)), None
+        ),
         "from-type-class": b.call(from_type, v2, system, b.Raw(b.tup()), None),
         "layout": b.call(layout, system),
         "newobj-helper": b.call(newobj, system),

@@ -41,8 +41,16 @@ def polyglots() -> Iterator[tuple[str, bytes, tuple[Name, ...]]]:
     yield "evil-tar-then-zip", write_tar(tar_members(pickle=EVIL)) + zipped, SYS
     header = json.dumps({"__metadata__": {"format": "pt"}, "weight": entry()}).encode()
     yield "safetensors-then-zip", frame(header, bytes(16) + zipped), ()
-    yield "safetensors-zip-in-tensor", safetensors({"weight": entry("U8", [len(zipped)], [0, len(zipped)])}, zipped), ()
-    yield "safetensors-pickle-in-metadata", safetensors({"__metadata__": {"x": EVIL.decode("latin1")}, "weight": entry()}), ()
+    yield (
+        "safetensors-zip-in-tensor",
+        safetensors({"weight": entry("U8", [len(zipped)], [0, len(zipped)])}, zipped),
+        (),
+    )
+    yield (
+        "safetensors-pickle-in-metadata",
+        safetensors({"__metadata__": {"x": EVIL.decode("latin1")}, "weight": entry()}),
+        (),
+    )
     # A length that begins like a pickle: 0x80 0x02 is also a fair little-endian number.
     body = json.dumps({"weight": entry()}).encode()
     body += b" " * (0x0280 - len(body))
@@ -88,17 +96,35 @@ def disguises() -> Iterator[tuple[str, str, bytes, tuple[Name, ...], str]]:
     yield "zip-as-ckpt", ".ckpt", torch_zip(EVIL), SYS, "any"
     yield "pickle-without-proto", ".pt", b.stream(b.os_system(), 0), SYS, "any"
     yield "pickle-after-newlines", ".pt", b"\n\n" + EVIL, (), "any"
-    yield "pickle-mark-first", ".pt", p.MARK + b.text(b.SHELL) + p.INST + b"posix\nsystem\n" + p.STOP, SYS, "any"
+    yield (
+        "pickle-mark-first",
+        ".pt",
+        p.MARK + b.text(b.SHELL) + p.INST + b"posix\nsystem\n" + p.STOP,
+        SYS,
+        "any",
+    )
     yield "empty", ".pt", b"", (), "refused"
     yield "one-byte", ".pt", b"\x80", (), "refused"
     yield "zeros", ".pt", bytes(4096), (), "refused"
     yield "lfs", ".pt", LFS, (), "refused"
-    yield "html", ".pt", b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>", (), "refused"
+    yield (
+        "html",
+        ".pt",
+        b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>",
+        (),
+        "refused",
+    )
     yield "json", ".pt", b'{"epoch": 1}', (), "refused"
     yield "gzip", ".pt", b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + bytes(20), (), "refused"
     yield "hdf5", ".h5", b"\x89HDF\r\n\x1a\n" + bytes(100), (), "refused"
     yield "gguf", ".gguf", b"GGUF" + struct.pack("<IQQ", 3, 2**63, 2**63), (), "refused"
-    yield "npy", ".npy", b"\x93NUMPY\x01\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}" + bytes(9), (), "refused"
+    yield (
+        "npy",
+        ".npy",
+        b"\x93NUMPY\x01\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}" + bytes(9),
+        (),
+        "refused",
+    )
     yield "xz", ".pt", b"\xfd7zXZ\0" + bytes(40), (), "refused"
     yield "seven-zip", ".pt", b"7z\xbc\xaf\x27\x1c" + bytes(40), (), "refused"
     yield "text", ".pt", b"hello, this is no checkpoint\n" * 50, (), "refused"
@@ -108,7 +134,20 @@ def disguises() -> Iterator[tuple[str, str, bytes, tuple[Name, ...], str]]:
 def cases() -> Iterator[Case]:
     """All of them."""
     for title, data, names in polyglots():
-        yield Case(f"polyglot-{title}", "polyglot", file_of(data), names=names, alarm=True if names else None)
+        yield Case(
+            f"polyglot-{title}",
+            "polyglot",
+            file_of(data),
+            names=names,
+            alarm=True if names else None,
+        )
     for title, suffix, data, names, outcome in disguises():
         alarm = True if names else None
-        yield Case(f"disguise-{title}", "wrong extension", file_of(data, suffix), names=names, alarm=alarm, outcome=outcome)
+        yield Case(
+            f"disguise-{title}",
+            "wrong extension",
+            file_of(data, suffix),
+            names=names,
+            alarm=alarm,
+            outcome=outcome,
+        )

@@ -59,7 +59,13 @@ def stack_rows() -> Iterator[Row]:
     same = b.text("code") + p.DUP + STACK + b.tup() + p.REDUCE
     yield "dup-as-both", "STACK_GLOBAL", 4, same, (("code", "code"),)
     overwritten = b.text("json") + b.put(1) + p.POP + MOD + b.put(1) + p.POP
-    yield "memo-overwritten", "STACK_GLOBAL", 4, after(overwritten + b.get(1) + FUN + STACK), (SYSTEM,)
+    yield (
+        "memo-overwritten",
+        "STACK_GLOBAL",
+        4,
+        after(overwritten + b.get(1) + FUN + STACK),
+        (SYSTEM,),
+    )
     textual = MOD + p.PUT + b"5\n" + p.POP + p.GET + b"5\n" + FUN + STACK
     yield "textual-put", "STACK_GLOBAL", 4, after(textual), (SYSTEM,)
     in_mark = p.MARK + MOD + FUN + STACK + b.text(b.SHELL) + p.OBJ

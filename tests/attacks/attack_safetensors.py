@@ -42,11 +42,26 @@ def headers() -> Iterator[Row]:
     yield "nan", group, frame(good.replace(b"16", b"NaN"), data), "refused"
     yield "infinity", group, frame(good.replace(b"16", b"Infinity"), data), "refused"
     yield "comment", group, frame(b"/*x*/" + good, data), "refused"
-    yield "metadata-number", group, safetensors({"__metadata__": {"epoch": 5}, "weight": entry()}), "any"
-    yield "metadata-nested", group, safetensors({"__metadata__": {"a": {"b": []}}, "weight": entry()}), "any"
+    yield (
+        "metadata-number",
+        group,
+        safetensors({"__metadata__": {"epoch": 5}, "weight": entry()}),
+        "any",
+    )
+    yield (
+        "metadata-nested",
+        group,
+        safetensors({"__metadata__": {"a": {"b": []}}, "weight": entry()}),
+        "any",
+    )
     yield "metadata-list", group, safetensors({"__metadata__": [1], "weight": entry()}), "any"
     yield "metadata-tensor", group, safetensors({"__metadata__": entry(), "weight": entry()}), "any"
-    yield "metadata-pickle", group, safetensors({"__metadata__": {"x": "cposix\nsystem\n"}, "weight": entry()}), "any"
+    yield (
+        "metadata-pickle",
+        group,
+        safetensors({"__metadata__": {"x": "cposix\nsystem\n"}, "weight": entry()}),
+        "any",
+    )
     yield "entry-not-object", group, safetensors({"weight": 5}), "refused"
     yield "entry-empty", group, safetensors({"weight": {}}), "refused"
     yield "entry-extra-field", group, one(extra=1), "any"
@@ -57,7 +72,12 @@ def headers() -> Iterator[Row]:
     yield "name-long", group, safetensors({"n" * 1_000_000: entry()}), "any"
     deep = '{"weight":' * 100_000 + "{}" + "}" * 100_000
     yield "depth-objects", "safetensors depth", safetensors(deep), "refused"
-    yield "depth-arrays", "safetensors depth", safetensors('{"weight":' + "[" * 200_000 + "]" * 200_000 + "}"), "refused"
+    yield (
+        "depth-arrays",
+        "safetensors depth",
+        safetensors('{"weight":' + "[" * 200_000 + "]" * 200_000 + "}"),
+        "refused",
+    )
     nested = '{"__metadata__":{"a":' + "[" * 50_000 + "]" * 50_000 + "}}"
     yield "depth-metadata", "safetensors depth", safetensors(nested, b""), "any"
     yield "depth-unclosed", "safetensors depth", safetensors('{"a":' * 100_000), "refused"
@@ -88,12 +108,32 @@ def places() -> Iterator[Row]:
     pair = {"a": entry(), "b": entry(offsets=(16, 32))}
     both = bytes(32)
     yield "hole-front", holes, safetensors({"a": entry(offsets=(16, 32))}, both), "refused"
-    yield "hole-middle", holes, safetensors({"a": entry(), "b": entry(offsets=(32, 48))}, bytes(48)), "refused"
+    yield (
+        "hole-middle",
+        holes,
+        safetensors({"a": entry(), "b": entry(offsets=(32, 48))}, bytes(48)),
+        "refused",
+    )
     yield "hole-end", holes, safetensors({"a": entry()}, both), "refused"
-    yield "hole-payload", holes, safetensors({"a": entry()}, bytes(16) + b"cposix\nsystem\n."), "refused"
-    yield "overlap-half", holes, safetensors({"a": entry(), "b": entry(offsets=(8, 24))}, bytes(24)), "refused"
+    yield (
+        "hole-payload",
+        holes,
+        safetensors({"a": entry()}, bytes(16) + b"cposix\nsystem\n."),
+        "refused",
+    )
+    yield (
+        "overlap-half",
+        holes,
+        safetensors({"a": entry(), "b": entry(offsets=(8, 24))}, bytes(24)),
+        "refused",
+    )
     yield "overlap-whole", holes, safetensors({"a": entry(), "b": entry()}, bytes(16)), "refused"
-    yield "overlap-inside", holes, safetensors({"a": entry(), "b": entry(shape=[1], offsets=(4, 8))}, bytes(16)), "refused"
+    yield (
+        "overlap-inside",
+        holes,
+        safetensors({"a": entry(), "b": entry(shape=[1], offsets=(4, 8))}, bytes(16)),
+        "refused",
+    )
     many = {f"t{i}": entry(shape=[25_000], offsets=(0, 100_000)) for i in range(2000)}
     yield "overlap-many", holes, safetensors(many, bytes(100_000)), "refused"
     yield "data-cut", holes, safetensors(pair, bytes(30)), "refused"
@@ -112,15 +152,37 @@ def keys_and_types() -> Iterator[Row]:
     yield "duplicate-field", twice, safetensors(field), "refused"
     field = '{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,8],"data_offsets":[0,16]}}'
     yield "duplicate-offsets", twice, safetensors(field), "refused"
-    yield "duplicate-metadata", twice, safetensors(f'{{"__metadata__":{{"a":"1"}},"__metadata__":{{}},"a":{row}}}'), "refused"
-    yield "duplicate-metadata-key", twice, safetensors(f'{{"__metadata__":{{"a":"1","a":"2"}},"a":{row}}}'), "any"
-    for index, dtype in enumerate(("F128", "f32", "F32 ", "O", "", "\x00", 5, None, ["F32"], "torch.float32", "STRING")):
+    yield (
+        "duplicate-metadata",
+        twice,
+        safetensors(f'{{"__metadata__":{{"a":"1"}},"__metadata__":{{}},"a":{row}}}'),
+        "refused",
+    )
+    yield (
+        "duplicate-metadata-key",
+        twice,
+        safetensors(f'{{"__metadata__":{{"a":"1","a":"2"}},"a":{row}}}'),
+        "any",
+    )
+    for index, dtype in enumerate(
+        ("F128", "f32", "F32 ", "O", "", "\x00", 5, None, ["F32"], "torch.float32", "STRING")
+    ):
         yield f"dtype-{index}", types, one(dtype=dtype), "refused"
     for dtype in ("F4", "F6_E2M3", "F6_E3M2"):
-        yield f"dtype-{dtype}-odd", types, one(dtype=dtype, shape=[3], data_offsets=[0, 16]), "refused"
+        yield (
+            f"dtype-{dtype}-odd",
+            types,
+            one(dtype=dtype, shape=[3], data_offsets=[0, 16]),
+            "refused",
+        )
     yield "dtype-bool-values", types, one(dtype="BOOL", shape=[16]), "any"
     yield "names", escapes, safetensors({ESCAPES: entry()}), "any"
-    yield "metadata", escapes, safetensors({"__metadata__": {ESCAPES: ESCAPES}, "weight": entry()}), "any"
+    yield (
+        "metadata",
+        escapes,
+        safetensors({"__metadata__": {ESCAPES: ESCAPES}, "weight": entry()}),
+        "any",
+    )
     yield "dtype", escapes, one(dtype=ESCAPES), "refused"
     yield "newlines", escapes, safetensors({"a\nverdict: safe\n": entry()}), "any"
 
@@ -129,4 +191,6 @@ def cases() -> Iterator[Case]:
     """All of them."""
     for rows in (headers(), places(), keys_and_types()):
         for title, group, data, outcome in rows:
-            yield Case(f"safetensors-{title}", group, file_of(data, ".safetensors"), outcome=outcome)
+            yield Case(
+                f"safetensors-{title}", group, file_of(data, ".safetensors"), outcome=outcome
+            )

@@ -67,10 +67,16 @@ def framed() -> Iterator[tuple[str, bytes]]:
     yield "cut", p.PROTO + b"\x04" + p.FRAME + b"\x05"
     for title, code, size in (("binbytes8", p.BINBYTES8, 2**62), ("unicode8", p.BINUNICODE8, 2**63), (
         "bytearray8", p.BYTEARRAY8, 2**64 - 1)):  # fmt: skip
-        yield title, p.PROTO + b"\x05" + EVIL + p.POP + code + struct.pack("<Q", size) + b"x" + p.STOP
+        yield (
+            title,
+            p.PROTO + b"\x05" + EVIL + p.POP + code + struct.pack("<Q", size) + b"x" + p.STOP,
+        )
     yield "binbytes4", p.PROTO + b"\x03" + EVIL + p.POP + p.BINBYTES + b"\xff\xff\xff\xff" + p.STOP
     yield "long4", p.PROTO + b"\x02" + EVIL + p.POP + p.LONG4 + b"\xff\xff\xff\x7f" + p.STOP
-    yield "binstring-negative", p.PROTO + b"\x02" + EVIL + p.POP + p.BINSTRING + b"\xff\xff\xff\xff" + p.STOP
+    yield (
+        "binstring-negative",
+        p.PROTO + b"\x02" + EVIL + p.POP + p.BINSTRING + b"\xff\xff\xff\xff" + p.STOP,
+    )
 
 
 def memo_and_buffers() -> Iterator[tuple[str, str, bytes]]:
@@ -88,7 +94,9 @@ def memo_and_buffers() -> Iterator[tuple[str, str, bytes]]:
     yield "put-mark", memo, b.stream(p.MARK + b.put(0))
     yield "memoize-empty", memo, b.stream(p.MEMOIZE, 4)
     yield "memoize-many", memo, b.stream(p.NONE + p.MEMOIZE * 300_000, 4)
-    sparse = b"".join(p.LONG_BINPUT + struct.pack("<I", i * 40_000_003 % 2**32) for i in range(50_000))
+    sparse = b"".join(
+        p.LONG_BINPUT + struct.pack("<I", i * 40_000_003 % 2**32) for i in range(50_000)
+    )
     yield "sparse", memo, b.stream(honest + sparse)
     yield "no-buffer", buffers, b.stream(p.NEXT_BUFFER, 5)
     yield "readonly-nothing", buffers, b.stream(p.READONLY_BUFFER, 5)
@@ -106,14 +114,20 @@ def several() -> Iterator[tuple[str, bytes]]:
     yield "after-junk", none + b"\0\0\0\0" + evil
     yield "tenth", none * 9 + evil
     yield "first", evil + none
-    yield "protocol-0-second", none + p.GLOBAL + b"posix\nsystem\n" + b.tup(b.SHELL) + p.REDUCE + p.STOP
+    yield (
+        "protocol-0-second",
+        none + p.GLOBAL + b"posix\nsystem\n" + b.tup(b.SHELL) + p.REDUCE + p.STOP,
+    )
 
 
 def stacked() -> Iterator[tuple[str, bytes]]:
     """A payload in each of the five pickles of a stacked torch file, and behind them."""
     evil = b.stream(EVIL)
     drop = p.PROTO + b"\x02" + EVIL + p.POP
-    yield "magic", legacy(magic=drop + p.LONG1 + b"\x0a" + bytes.fromhex("6cfc9c46f9206aa85019") + p.STOP)
+    yield (
+        "magic",
+        legacy(magic=drop + p.LONG1 + b"\x0a" + bytes.fromhex("6cfc9c46f9206aa85019") + p.STOP),
+    )
     yield "magic-only", legacy(magic=evil)
     yield "version", legacy(version=drop + b.const(1001) + p.STOP)
     yield "version-only", legacy(version=evil)
@@ -134,7 +148,9 @@ def cases() -> Iterator[Case]:
     for title, body, protocol in nested():
         data = b.stream(body, protocol)
         live = data if title in {"loads", "twice"} else None
-        yield Case(f"nested-{title}", "nested pickle", file_of(torch_zip(data)), alarm=True, live=live)
+        yield Case(
+            f"nested-{title}", "nested pickle", file_of(torch_zip(data)), alarm=True, live=live
+        )
     inert = b.stream(b.const({"blob": b.stream(EVIL)}), 3)
     yield Case("nested-inert-bytes", "nested pickle", file_of(torch_zip(inert)))
     beside = write_zip([*members(), *members(b.stream(EVIL), {}, root="archive/extra")[:1]])
@@ -148,12 +164,20 @@ def cases() -> Iterator[Case]:
             )  # fmt: skip
     for title, data in framed():
         names = () if title in {"cut", "max"} else SYS
-        yield Case(f"frame-{title}", "FRAME and length lies", file_of(data, ".pkl"), names=names, alarm=True if names else None)
+        yield Case(
+            f"frame-{title}",
+            "FRAME and length lies",
+            file_of(data, ".pkl"),
+            names=names,
+            alarm=True if names else None,
+        )
     for title, group, data in memo_and_buffers():
         yield Case(f"memo-{title}", group, file_of(data, ".pkl"))
         yield Case(f"memo-{title}-zip", group, file_of(torch_zip(data)))
     for title, data in several():
-        yield Case(f"several-{title}", "several pickles", file_of(data, ".pkl"), names=SYS, alarm=True)
+        yield Case(
+            f"several-{title}", "several pickles", file_of(data, ".pkl"), names=SYS, alarm=True
+        )
     inside = torch_zip(HONEST + b.stream(EVIL))
     yield Case("several-inside-zip", "several pickles", file_of(inside), names=SYS, alarm=True)
     for title, data in stacked():
@@ -182,7 +206,15 @@ def _legacy_lies() -> Iterator[Case]:
         "two-dtypes": legacy(b.state_dict(
             a=b.tensor(legacy_storage(view=view)), b=b.tensor(legacy_storage(kind="DoubleStorage")))),
     }  # fmt: skip
-    must = {"numel-negative", "numel-huge", "cut", "view-outside", "view-negative", "view-overflow", "keys-empty"}
+    must = {
+        "numel-negative",
+        "numel-huge",
+        "cut",
+        "view-outside",
+        "view-negative",
+        "view-overflow",
+        "keys-empty",
+    }
     assert legacy_pickle()
     for title, data in rows.items():
         outcome = "refused" if title in must else "any"

@@ -55,7 +55,11 @@ def file_names() -> Iterator[Case]:
     )):  # fmt: skip
         yield Case(f"name-file-{index}", group, named(name, torch_zip()))
         yield Case(f"name-file-evil-{index}", group, named(name, EVIL), names=SYS, alarm=True)
-        yield Case(f"name-inside-{index}", group, inside(name[:200] + b".safetensors", safetensors(), CONFIG))
+        yield Case(
+            f"name-inside-{index}",
+            group,
+            inside(name[:200] + b".safetensors", safetensors(), CONFIG),
+        )
         yield Case(f"name-inside-evil-{index}", group, inside(name[:200] + b".bin", EVIL, CONFIG))
         yield Case(f"name-inside-dcp-{index}", group, inside(name[:200] + b".distcp", EVIL, dcp()))
 
@@ -74,10 +78,17 @@ def side_files() -> Iterator[Case]:
     for title, text in texts.items():
         for name in ("config.json", "trainer_state.json"):
             yield Case(f"side-{name[:6]}-{title}", group, folder_of({**CONFIG, name: text}))
-    state = json.dumps({"global_step": "x", "epoch": [], "log_history": {"a": 1}, "best_metric": {}}).encode()
+    state = json.dumps(
+        {"global_step": "x", "epoch": [], "log_history": {"a": 1}, "best_metric": {}}
+    ).encode()
     yield Case("side-trainer-types", group, folder_of({**CONFIG, "trainer_state.json": state}))
     many = {"weight_map": {f"w{i}": f"shard-{i}.safetensors" for i in range(20_000)}}
-    yield Case("side-index-many", group, folder_of({"model.safetensors.index.json": json.dumps(many).encode()}), outcome="refused")
+    yield Case(
+        "side-index-many",
+        group,
+        folder_of({"model.safetensors.index.json": json.dumps(many).encode()}),
+        outcome="refused",
+    )
     both = sharded()
     yield Case("side-two-models", group, folder_of({**both, "model.safetensors": safetensors()}))
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "scaler.pt", "random_states_0.pkl",
@@ -104,7 +115,11 @@ def depths() -> Iterator[Case]:
 
     yield Case("folder-deep", group, deep)
     yield Case("folder-many", group, folder_of({f"f{i}": b"" for i in range(3000)}))
-    yield Case("folder-many-shards", group, folder_of({f"model-{i}.safetensors": safetensors() for i in range(300)}))
+    yield Case(
+        "folder-many-shards",
+        group,
+        folder_of({f"model-{i}.safetensors": safetensors() for i in range(300)}),
+    )
 
     def locked(folder: Path) -> Built:
         built = folder_of(CONFIG)(folder)
@@ -118,7 +133,11 @@ def archives() -> Iterator[Case]:
     """Extensions of tar, and torch zips with other people's pickles inside."""
     rest = tar_members()
     longer = info("x")
-    longer.pax_headers = {"path": "../../evil", "size": "99999999999999", "linkpath": "/etc/hostname"}
+    longer.pax_headers = {
+        "path": "../../evil",
+        "size": "99999999999999",
+        "linkpath": "/etc/hostname",
+    }
     yield Case("tar-pax-path", "tar structure", file_of(write_tar(rest, [longer]), ".tar"))
     for title, headers in (
         ("size", {"size": "-1"}), ("size-junk", {"size": "many"}), ("nul", {"path": "a\0b"}), ("huge", {"comment": "x" * 2_000_000}),
@@ -127,14 +146,30 @@ def archives() -> Iterator[Case]:
         member = info("storages")
         member.pax_headers = headers
         yield Case(f"tar-pax-{title}", "tar structure", file_of(write_tar(rest, [member]), ".tar"))
-    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, b"Z", b"V", b"M", b"N"):
+    for kind in (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        b"Z",
+        b"V",
+        b"M",
+        b"N",
+    ):
         loop = write_tar({}, [info("././@LongLink", kind)] * 50)[: 512 * 50]
-        yield Case(f"tar-type-{kind.decode()}", "tar structure", file_of(loop + write_tar(rest), ".tar"))
+        yield Case(
+            f"tar-type-{kind.decode()}", "tar structure", file_of(loop + write_tar(rest), ".tar")
+        )
     debug = members()
-    debug += [Entry("archive/constants.pkl", b.stream(p.EMPTY_TUPLE)), Entry("archive/code/__torch__.py.debug_pkl", EVIL)]
+    debug += [
+        Entry("archive/constants.pkl", b.stream(p.EMPTY_TUPLE)),
+        Entry("archive/code/__torch__.py.debug_pkl", EVIL),
+    ]
     yield Case("zip-debug-pickle", "nested pickle", file_of(write_zip(debug)))
     extra = [*members(), Entry("archive/extra/notes.pkl", EVIL)]
-    yield Case("zip-extra-pickle", "nested pickle", file_of(write_zip(extra)), names=SYS, alarm=True)
+    yield Case(
+        "zip-extra-pickle", "nested pickle", file_of(write_zip(extra)), names=SYS, alarm=True
+    )
     inner = [*members(), Entry("archive/inner.pt", torch_zip(EVIL))]
     yield Case("zip-inner-zip", "nested pickle", file_of(write_zip(inner)))
 
@@ -144,13 +179,24 @@ def long_lists() -> Iterator[Case]:
     rows = b"".join(b.name(f"m{i}", "f") for i in range(60_000))
     yield Case("names-many", "gadget", file_of(b.stream(p.MARK + rows + p.LIST), ".pkl"))
     calls = b"".join(b.name("posix", "system") + p.EMPTY_TUPLE + p.REDUCE for _ in range(50_000))
-    yield Case("names-repeated", "gadget", file_of(b.stream(p.MARK + calls + p.LIST), ".pkl"), names=SYS, alarm=True)
+    yield Case(
+        "names-repeated",
+        "gadget",
+        file_of(b.stream(p.MARK + calls + p.LIST), ".pkl"),
+        names=SYS,
+        alarm=True,
+    )
     hidden = b.stream(p.MARK + rows + b.os_system() + p.LIST)
     yield Case("names-hidden-among-many", "gadget", file_of(hidden, ".pkl"), names=SYS, alarm=True)
     long = ("m" * 1_000_000, "f" * 1_000_000)
     yield Case("names-long", "gadget", file_of(b.stream(b.name(*long)), ".pkl"))
     dotted = ("os", ".".join(["path", "os"] * 100_000) + ".system")
-    yield Case("names-long-dotted", "dotted name", file_of(b.stream(b.stack_name(*dotted), 4), ".pkl"), alarm=True)
+    yield Case(
+        "names-long-dotted",
+        "dotted name",
+        file_of(b.stream(b.stack_name(*dotted), 4), ".pkl"),
+        alarm=True,
+    )
     chain = p.EMPTY_TUPLE + (b.put(0) + p.POP + p.MARK + b.get(0) + b.tensor() + p.TUPLE) * 1500
     yield Case("tensors-nested", "deep nesting", file_of(torch_zip(b.stream(chain))))
     wide = p.EMPTY_LIST + b.tensor() + b.put(1) + p.POP + p.MARK + b.get(1) * 200_000 + p.APPENDS

@@ -27,7 +27,9 @@ def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.Ta
 def names_and_links() -> Iterator[Row]:
     """Members that point elsewhere."""
     path, links, rest = "tar traversal", "tar links and devices", tar_members()
-    for index, name in enumerate(("../../evil", "/etc/evil", "a/../../evil", "..", "storages/../../x", "\x1b[2Jx", "C:\\x")):
+    for index, name in enumerate(
+        ("../../evil", "/etc/evil", "a/../../evil", "..", "storages/../../x", "\x1b[2Jx", "C:\\x")
+    ):
         yield f"path-{index}", path, write_tar({**rest, name: b"x"}), "any"
         yield f"path-first-{index}", path, write_tar({name: b"x", **rest}), "any"
     for member in ("storages", "tensors", "pickle"):
@@ -37,7 +39,12 @@ def names_and_links() -> Iterator[Row]:
             ("hardlink-self", tarfile.LNKTYPE, member), ("fifo", tarfile.FIFOTYPE, ""),
             ("device", tarfile.CHRTYPE, ""), ("folder", tarfile.DIRTYPE, ""), ("sparse", tarfile.GNUTYPE_SPARSE, ""),
         ):  # fmt: skip
-            yield f"{member}-{title}", links, write_tar(short, [info(member, kind, link)]), "refused"
+            yield (
+                f"{member}-{title}",
+                links,
+                write_tar(short, [info(member, kind, link)]),
+                "refused",
+            )
     both = write_tar(rest, [info("storages", tarfile.SYMTYPE, "/etc/hostname")])
     yield "symlink-then-file", links, both, "any"
     yield "nested-name", path, write_tar({f"./{key}": data for key, data in rest.items()}), "any"
@@ -67,7 +74,12 @@ def lies() -> Iterator[Row]:
     count = {"storages": tar_storages, "tensors": tar_tensors}
     for member, make in count.items():
         for title, value in (("more", 9), ("huge", 2**62), ("negative", -1)):
-            yield f"{member}-{title}", group, write_tar(tar_members(**{member: make(count=value)})), "refused"
+            yield (
+                f"{member}-{title}",
+                group,
+                write_tar(tar_members(**{member: make(count=value)})),
+                "refused",
+            )
     short = struct.pack("<4f", 1, 2, 3, 4)
     for title, numel in (("huge", 2**60), ("negative", -4), ("large", 5)):
         raw = tar_storages(((1, numel, short),))
@@ -78,7 +90,12 @@ def lies() -> Iterator[Row]:
         ("offset-negative", (2, 1, (2,), (1,), -1)), ("overflow", (2, 1, (2**32, 2**32), (1, 1), 0)),
         ("unknown-storage", (2, 99, (4,), (1,), 0)),
     ):  # fmt: skip
-        yield f"bounds-{title}", bounds, write_tar(tar_members(tensors=tar_tensors((row,)))), "refused"
+        yield (
+            f"bounds-{title}",
+            bounds,
+            write_tar(tar_members(tensors=tar_tensors((row,)))),
+            "refused",
+        )
     for title, ndim in (("huge", 2**30), ("negative", -1), ("more", 3)):
         raw = tar_tensors(ndim=ndim)
         yield f"ndim-{title}", group, write_tar(tar_members(tensors=raw)), "refused"
@@ -88,7 +105,12 @@ def lies() -> Iterator[Row]:
     ):  # fmt: skip
         raw = tar_storages(views=(view,))
         of_view = tar_tensors(((2, 5, (4,), (1,), 0),))
-        yield f"view-{title}", bounds, write_tar(tar_members(storages=raw, tensors=of_view)), "refused"
+        yield (
+            f"view-{title}",
+            bounds,
+            write_tar(tar_members(storages=raw, tensors=of_view)),
+            "refused",
+        )
     yield "view-junk", group, write_tar(tar_members(storages=tar_storages(views=(5,)))), "refused"
     for member in ("storages", "tensors", "pickle"):
         left = {key: data for key, data in tar_members().items() if key != member}

@@ -78,9 +78,23 @@ def _storages() -> Iterator[tuple[str, bytes, Mapping[str, bytes] | None]]:
     yield "key-of-data-pkl", b.tensor(b.storage(key="../data.pkl")), None
     yield "key-nul", b.tensor(b.storage(key="0\0")), None
     yield "key-list", b.tensor(b.storage(key=["0"])), None
-    yield "id-short", b.tensor(b.Raw(b.tup("storage", b.name("torch", "FloatStorage")) + p.BINPERSID)), None
-    yield "id-kind", b.tensor(b.Raw(b.tup("stor", b.name("torch", "FloatStorage"), "0", "cpu", 4) + p.BINPERSID)), None
-    yield "id-text-class", b.tensor(b.Raw(b.tup("storage", "FloatStorage", "0", "cpu", 4) + p.BINPERSID)), None
+    yield (
+        "id-short",
+        b.tensor(b.Raw(b.tup("storage", b.name("torch", "FloatStorage")) + p.BINPERSID)),
+        None,
+    )
+    yield (
+        "id-kind",
+        b.tensor(
+            b.Raw(b.tup("stor", b.name("torch", "FloatStorage"), "0", "cpu", 4) + p.BINPERSID)
+        ),
+        None,
+    )
+    yield (
+        "id-text-class",
+        b.tensor(b.Raw(b.tup("storage", "FloatStorage", "0", "cpu", 4) + p.BINPERSID)),
+        None,
+    )
     yield "unknown-class", b.tensor(b.storage(kind="EvilStorage")), None
     yield "short-record", b.tensor(), {"0": FOUR_FLOATS[:-1]}
     yield "empty-record", b.tensor(), {"0": b""}
@@ -123,7 +137,11 @@ def _sparse() -> Iterator[tuple[str, bytes, Mapping[str, bytes] | None]]:
             stores = {"0": FOUR_FLOATS, "1": longs(*compressed), "2": longs(*plain)}
             yield f"{layout}-{title}", body, stores
     short = b.Raw(b.tup(_index("1", 5), values))
-    yield "csr-short", b.call(SPARSE, b.call(LAYOUT, "torch.sparse_csr"), short), {"0": FOUR_FLOATS, "1": longs(0, 1, 2, 3, 4)}
+    yield (
+        "csr-short",
+        b.call(SPARSE, b.call(LAYOUT, "torch.sparse_csr"), short),
+        {"0": FOUR_FLOATS, "1": longs(0, 1, 2, 3, 4)},
+    )
     junk = b.call(SPARSE, b.call(LAYOUT, "torch.sparse_evil"), b.Raw(b.tup(values)))
     yield "layout-unknown", junk, None
 
@@ -152,7 +170,10 @@ def _quantized() -> Iterator[tuple[str, bytes, Mapping[str, bytes] | None]]:
 
 def cases() -> Iterator[Case]:
     """One tensor a file; ``refused`` means that it must not come out."""
-    soft = {"sparse indices": {"coo-float-indices", "layout-unknown"}, "storage size": {"unknown-class"}}
+    soft = {
+        "sparse indices": {"coo-float-indices", "layout-unknown"},
+        "storage size": {"unknown-class"},
+    }
     # A descending storage id or a strange quantizer may also come back as an inert record.
     for group, rows in (
         ("tensor bounds", _bounds()), ("storage size", _storages()), ("sparse indices", _sparse()),

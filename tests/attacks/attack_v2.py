@@ -55,7 +55,14 @@ def lies() -> Iterator[tuple[str, str, Any, str]]:
         ("section-twice", "sections.1.0", "model"), ("section-name-escape", "sections.1.0", "\x1b[2J"),
         ("section-name-empty", "sections.1.0", ""),
     ):  # fmt: skip
-        soft = {"shared-row", "shared-outside", "shared-junk", "strides-negative", "strides-huge", "files-none"}
+        soft = {
+            "shared-row",
+            "shared-outside",
+            "shared-junk",
+            "strides-negative",
+            "strides-huge",
+            "files-none",
+        }
         yield title, place, value, "any" if title in soft else "refused"
     yield from tokens()
 

@@ -26,7 +26,12 @@ def sums_and_flags() -> Iterator[Row]:
     """CRCs and flag bits."""
     flipped = bytes([FOUR_FLOATS[0] ^ 1]) + FOUR_FLOATS[1:]
     true_crc = zlib.crc32(FOUR_FLOATS)
-    yield "crc-tensor", "zip CRC", change(2, data=flipped, crc=true_crc, local_crc=true_crc), "refused"
+    yield (
+        "crc-tensor",
+        "zip CRC",
+        change(2, data=flipped, crc=true_crc, local_crc=true_crc),
+        "refused",
+    )
     yield "crc-pickle", "zip CRC", change(0, crc=1, local_crc=1), "refused"
     yield "crc-zero", "zip CRC", change(2, crc=0, local_crc=0), "any"
     yield "crc-local-only", "zip CRC", change(2, local_crc=1), "any"
@@ -34,12 +39,22 @@ def sums_and_flags() -> Iterator[Row]:
     every = [row._replace(crc=7) for row in members()]
     yield "crc-all", "zip CRC", write_zip(every), "any"
     for bit in (0, 5, 6, 13):
-        yield f"flag-{bit}", "zip flags", change(2, flags=1 << bit), "refused" if bit != 5 else "any"
+        yield (
+            f"flag-{bit}",
+            "zip flags",
+            change(2, flags=1 << bit),
+            "refused" if bit != 5 else "any",
+        )
     for bit in (1, 2, 3, 4, 7, 8, 11, 12, 14, 15):
         yield f"flag-{bit}", "zip flags", change(2, flags=1 << bit), "any"
     yield "flag-encrypted-pickle", "zip flags", change(0, flags=1), "refused"
     yield "flag-local-only", "zip flags", change(2, local_flags=1), "any"
-    yield "flag-utf8-junk", "zip flags", write_zip([*members(), Entry(b"\xff\xfe", b"", flags=0x800)]), "any"
+    yield (
+        "flag-utf8-junk",
+        "zip flags",
+        write_zip([*members(), Entry(b"\xff\xfe", b"", flags=0x800)]),
+        "any",
+    )
     for method in (1, 6, 9, 12, 14, 93, 95, 99):
         yield f"method-{method}", "zip flags", change(2, method=method), "refused"
 
@@ -60,7 +75,12 @@ def names() -> Iterator[Row]:
     double = members()
     yield "duplicate-pickle", twice, write_zip([*double, members(EVIL)[0]]), "any"
     yield "duplicate-pickle-first", twice, write_zip([members(EVIL)[0], *double]), "any"
-    yield "duplicate-storage", twice, write_zip([*double, Entry("archive/data/0", b"\0" * 16)]), "any"
+    yield (
+        "duplicate-storage",
+        twice,
+        write_zip([*double, Entry("archive/data/0", b"\0" * 16)]),
+        "any",
+    )
     yield "case-folded", twice, write_zip([*double, Entry("ARCHIVE/DATA.PKL", EVIL)]), "any"
     yield "backslash", twice, write_zip([*double, Entry("archive\\data.pkl", EVIL)]), "any"
     yield "dot-slash", twice, write_zip([*double, Entry("./archive/data.pkl", EVIL)]), "any"
@@ -103,7 +123,12 @@ def ends() -> Iterator[Row]:
     yield "no-members", group, write_zip([]), "refused"
     yield "only-end", group, struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 0, 0, 0, 0, 0), "refused"
     yield "many-ends", group, whole + b"PK\5\6" * 50_000, "any"
-    yield "many-members", group, write_zip([Entry(f"archive/x{i}", b"") for i in range(30_000)] + rows), "any"
+    yield (
+        "many-members",
+        group,
+        write_zip([Entry(f"archive/x{i}", b"") for i in range(30_000)] + rows),
+        "any",
+    )
     yield "zip64-extra", group, change(2, csize=0xFFFFFFFF, usize=0xFFFFFFFF,
         extra=struct.pack("<HHQQ", 1, 16, 2**63, 2**63)), "refused"  # fmt: skip
     yield "zip64-extra-cut", group, change(2, csize=0xFFFFFFFF, usize=0xFFFFFFFF,
@@ -114,14 +139,29 @@ def ends() -> Iterator[Row]:
     yield "offset-member-of-pickle", overlap, change(2, offset=0), "any"
     yield "offset-member-at-end", group, change(2, offset=len(whole) - 4), "refused"
     kernel = Entry("archive/data/0", b"\0" * 200_000, method=8)
-    same = [Entry(f"archive/data/{i}", b"\0" * 200_000, method=8, omit_local=True, offset=0) for i in range(1, 2000)]
+    same = [
+        Entry(f"archive/data/{i}", b"\0" * 200_000, method=8, omit_local=True, offset=0)
+        for i in range(1, 2000)
+    ]
     yield "overlap-same", overlap, write_zip([kernel, *same, *members()[:2]]), "any"
     stored = Entry("archive/data/0", b"\0" * 50_000)
-    views = [stored._replace(name=f"archive/data/{i}", omit_local=True, offset=0) for i in range(1, 3000)]
+    views = [
+        stored._replace(name=f"archive/data/{i}", omit_local=True, offset=0) for i in range(1, 3000)
+    ]
     names = {f"w{i}": b.tensor(b.storage(str(i), 12_500), 0, (12_500,)) for i in range(3000)}
-    yield "overlap-stored", overlap, write_zip([stored, *views, *members(b.state_dict(**names))[:2]]), "any"
+    yield (
+        "overlap-stored",
+        overlap,
+        write_zip([stored, *views, *members(b.state_dict(**names))[:2]]),
+        "any",
+    )
     inner = Entry("archive/data/0", torch_zip())
-    yield "overlap-quoted", overlap, write_zip([*members()[:2], inner._replace(csize=4000, usize=4000)]), "any"
+    yield (
+        "overlap-quoted",
+        overlap,
+        write_zip([*members()[:2], inner._replace(csize=4000, usize=4000)]),
+        "any",
+    )
 
 
 def bombs_and_orders() -> Iterator[Row]:
@@ -131,14 +171,31 @@ def bombs_and_orders() -> Iterator[Row]:
     rows = members(big, {"0": b"\0" * 30_000_000})
     yield "storage", bomb, write_zip([rows[0], rows[2]._replace(method=8)]), "any"
     packed = b.stream(b"N0" * 15_000_000 + b"N")
-    yield "pickle", bomb, write_zip([Entry("archive/data.pkl", packed, method=8), *members()[1:]]), "any"
+    yield (
+        "pickle",
+        bomb,
+        write_zip([Entry("archive/data.pkl", packed, method=8), *members()[1:]]),
+        "any",
+    )
     yield "byteorder-entry", bomb, change(1, data=b"little" + b" " * 20_000_000, method=8), "any"
-    yield "usize-lie-small", bomb, change(2, data=b"\0" * 1_000_000, method=8, usize=16, local_usize=16), "any"
+    yield (
+        "usize-lie-small",
+        bomb,
+        change(2, data=b"\0" * 1_000_000, method=8, usize=16, local_usize=16),
+        "any",
+    )
     yield "usize-lie-large", bomb, change(2, method=8, usize=2**30, local_usize=2**30), "refused"
     yield "not-deflate", bomb, change(2, data=FOUR_FLOATS)[:0] + _broken_deflate(), "refused"
-    for index, value in enumerate((b"big", b"LITTLE", b"middle", b"", b"little\0", b"little\n", b"\xff" * 9)):
+    for index, value in enumerate(
+        (b"big", b"LITTLE", b"middle", b"", b"little\0", b"little\n", b"\xff" * 9)
+    ):
         yield f"byteorder-{index}", group, write_zip(members(byteorder=value)), "any"
-    yield "byteorder-twice", group, write_zip([*members(), Entry("archive/byteorder", b"big")]), "any"
+    yield (
+        "byteorder-twice",
+        group,
+        write_zip([*members(), Entry("archive/byteorder", b"big")]),
+        "any",
+    )
     for index, value in enumerate((b"999999999999999999999\n", b"-1\n", b"x", b"", b"3\n3\n")):
         rows = members()
         rows[-1] = rows[-1]._replace(data=value)
@@ -162,7 +219,11 @@ def cases() -> Iterator[Case]:
     """All of them."""
     for rows in (sums_and_flags(), names(), ends(), bombs_and_orders()):
         for title, group, data, outcome in rows:
-            evil = EVIL in data and title not in {"two-archives", "archive-in-comment", "local-only-pickle"}
+            evil = EVIL in data and title not in {
+                "two-archives",
+                "archive-in-comment",
+                "local-only-pickle",
+            }
             reach = title in {"duplicate-pickle", "duplicate-pickle-first"}
             yield Case(
                 f"zip-{title}", group, file_of(data), outcome=outcome, alarm=True if evil and reach else None,

@@ -19,7 +19,10 @@ META = "torch.distributed.checkpoint.metadata"
 def sharded(weight_map: Any = None, shards: dict[str, bytes] | None = None) -> dict[str, bytes]:
     """A model of one shard and its index."""
     name = "model-00001-of-00001.safetensors"
-    index = {"metadata": {"total_size": 16}, "weight_map": {"weight": name} if weight_map is None else weight_map}
+    index = {
+        "metadata": {"total_size": 16},
+        "weight_map": {"weight": name} if weight_map is None else weight_map,
+    }
     files = {name: safetensors()} if shards is None else shards
     return {**files, "model.safetensors.index.json": json.dumps(index).encode()}
 
@@ -54,7 +57,9 @@ def dcp_metadata(
         + b"b"
     )  # fmt: skip
     rows = [made(META, "ChunkStorageMetadata", offsets=size(*o), sizes=size(*s)) for o, s in chunks]
-    tensor = made(META, "TensorStorageMetadata", properties=properties, size=size(*shape), chunks=rows)
+    tensor = made(
+        META, "TensorStorageMetadata", properties=properties, size=size(*shape), chunks=rows
+    )
     nbytes = len(dcp_item()) if length is None else length
     places = b"".join(
         made(META, "MetadataIndex", fqn="weight", offset=size(*offset), index=0)
@@ -80,7 +85,10 @@ def dcp_item() -> bytes:
 
 def dcp(item: bytes | None = None, **metadata: Any) -> dict[str, bytes]:
     """A folder of torch.distributed.checkpoint with one tensor."""
-    return {".metadata": dcp_metadata(**metadata), "__0_0.distcp": dcp_item() if item is None else item}
+    return {
+        ".metadata": dcp_metadata(**metadata),
+        "__0_0.distcp": dcp_item() if item is None else item,
+    }
 
 
 def manifest(body: Any, *, digest: bytes | None = None, length: int | None = None) -> bytes:

@@ -25,7 +25,9 @@ SYSTEM = stream(
 )
 
 
-def legacy_storage(key: Any = "0", numel: Any = 4, kind: str = "FloatStorage", view: Any = None) -> bytes:
+def legacy_storage(
+    key: Any = "0", numel: Any = 4, kind: str = "FloatStorage", view: Any = None
+) -> bytes:
     """A storage by the persistent id of the stacked format."""
     return tup("storage", name("torch", kind), key, "cpu", numel, view) + p.BINPERSID
 
@@ -66,7 +68,9 @@ def tar_storages(
 
 
 def tar_tensors(
-    rows: Sequence[tuple[Any, Any, tuple[int, ...], tuple[int, ...], int]] = ((2, 1, (4,), (1,), 0),),
+    rows: Sequence[tuple[Any, Any, tuple[int, ...], tuple[int, ...], int]] = (
+        (2, 1, (4,), (1,), 0),
+    ),
     *,
     count: int | None = None,
     ndim: int | None = None,

@@ -119,7 +119,9 @@ def os_system(command: str = SHELL) -> Raw:
     return call(name("posix", "system"), command)
 
 
-def storage(key: Any = "0", numel: Any = 4, kind: str = "FloatStorage", location: Any = "cpu") -> Raw:
+def storage(
+    key: Any = "0", numel: Any = 4, kind: str = "FloatStorage", location: Any = "cpu"
+) -> Raw:
     """A storage of torch by its persistent id."""
     cls = name(*(("torch.storage", kind) if kind == "UntypedStorage" else ("torch", kind)))
     return Raw(tup("storage", cls, key, location, numel) + p.BINPERSID)

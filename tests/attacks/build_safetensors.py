@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def frame(header: bytes, data: bytes = b"", *, length: int | None = None, pad: bool = True) -> bytes:
+def frame(
+    header: bytes, data: bytes = b"", *, length: int | None = None, pad: bool = True
+) -> bytes:
     """Put the length before the header and the bytes behind; ``length`` lies."""
     if pad:
         header += b" " * (-len(header) % 8)

@@ -113,9 +113,7 @@ def _deflate(data: bytes) -> bytes:
 
 
 def _zip64_end(at: int, count: int, size: int, where: int) -> bytes:
-    record = struct.pack(
-        "<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, where
-    )
+    record = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, where)
     return record + struct.pack("<IIQI", 0x07064B50, 0, at, 1)
 
 

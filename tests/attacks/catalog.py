@@ -37,7 +37,13 @@ def hostile_cases() -> Iterator[Case]:
 
 def honest_cases() -> Iterator[Case]:
     """Every odd but honest case; imports torch."""
-    from tests.attacks import honest_containers, honest_objects, honest_old, honest_tensors
+    from tests.attacks import (
+        honest_containers,
+        honest_folders,
+        honest_objects,
+        honest_old,
+        honest_tensors,
+    )
 
-    for module in (honest_tensors, honest_objects, honest_old, honest_containers):
+    for module in (honest_tensors, honest_objects, honest_old, honest_containers, honest_folders):
         yield from module.cases()

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from tests.attacks.fuzz_bytes import Files
 from tests.attacks.fuzz_exercise import exercise
 from tests.attacks.fuzz_mutators import mutant
 from tests.attacks.fuzz_seeds import Seeds, load_seeds
-from tests.attacks.judge_worker import TooSlow, import_everything, ring
+from tests.attacks.judge_worker import TooSlow, import_everything, start_clock, stop_clock
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 5.0
@@ -69,8 +68,8 @@ def peak() -> int:
 
 def try_one(path: Path, index: int, nbytes: int) -> tuple[str, str]:
     """Exercise one input under the clock and the scales: (outcome, what is wrong with it)."""
-    base, highest, started = resident(), peak(), time.perf_counter()
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    base, highest, started = resident(), peak(), time.process_time()
+    start_clock(SECONDS)
     outcome, wrong = "failed", ""
     try:
         outcome = exercise(path, index)
@@ -79,8 +78,8 @@ def try_one(path: Path, index: int, nbytes: int) -> tuple[str, str]:
     except BaseException as exc:
         wrong = f"{type(exc).__name__}: {exc!s:.120} at {place_of(exc.__traceback__)}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    spent, grown = time.perf_counter() - started, peak()
+        stop_clock()
+    spent, grown = time.process_time() - started, peak()
     if not wrong and spent > SECONDS:
         wrong = f"took {spent:.1f} s"
     if not wrong and grown > highest and grown - base > 2 * nbytes + EXTRA_NBYTES:
@@ -97,7 +96,6 @@ def place_of(trace: Any) -> str:
 def work(options: argparse.Namespace) -> None:
     """One worker: every ``--stride``-th index from ``--start`` on; prints failures, then figures."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    signal.signal(signal.SIGALRM, ring)
     import_everything()
     seeds = load_seeds()
     outcomes: Counter[str] = Counter()
@@ -108,9 +106,9 @@ def work(options: argparse.Namespace) -> None:
             os.pwrite(done, b"%020d" % index, 0)
             kind, files = mutant(options.seed, index, seeds)
             path = write(files, Path(scratch))
-            started = time.perf_counter()
+            started = time.process_time()
             outcome, wrong = try_one(path, index, sum(map(len, files.values())))
-            slowest = max(slowest, time.perf_counter() - started)
+            slowest = max(slowest, time.process_time() - started)
             outcomes[outcome] += 1
             if wrong:
                 print(json.dumps({"index": index, "kind": kind, "why": wrong}), flush=True)
@@ -159,13 +157,21 @@ def fuzz(count: int, seed: int = 0, workers: int = 2, save: str = "") -> Result:
                     "--start", str(start), "--stride", str(workers), "--progress", str(progress), "--save", save,
                     "--scratch", scratch,
                 ]  # fmt: skip
-                environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-                child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+                environment = {
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                }
+                child = subprocess.Popen(
+                    command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+                )
                 running.append((number, progress, child))
             number, progress, child = running.pop(0)
             output, _ = child.communicate()
             rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-            failures += [Failure(row["index"], row["kind"], row["why"]) for row in rows if "why" in row]
+            failures += [
+                Failure(row["index"], row["kind"], row["why"]) for row in rows if "why" in row
+            ]
             for row in rows:
                 if "outcomes" in row:
                     outcomes.update(row["outcomes"])
@@ -184,7 +190,8 @@ def show(result: Result, seed: int) -> str:
     took = f"{result.seconds:.0f} s, slowest {result.slowest_s:.2f} s"
     lines = [
         f"fuzz: {result.count} inputs, seed {seed}, {took}, {len(result.failures)} failures",
-        "outcomes: " + ", ".join(f"{name} {times}" for name, times in result.outcomes.most_common()),
+        "outcomes: "
+        + ", ".join(f"{name} {times}" for name, times in result.outcomes.most_common()),
     ]
     met: Counter[str] = Counter()
     for failure in result.failures:

@@ -10,7 +10,22 @@ INTEGERS = (
     0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 127, 128, 255, 256, 65535, 65536, -1, -2, -8, -128, 2**31 - 1, 2**31, -(2**31),
     2**32 - 1, 2**32, 2**61 - 1, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 2**64, 2**70,
 )  # fmt: skip
-JUNK: tuple[Any, ...] = (None, True, "", "x", "\x1b[2J", [], {}, [[]], 1.5, -0.0, {"a": []}, "F32", [0], [1, 2, 3])
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    "",
+    "x",
+    "\x1b[2J",
+    [],
+    {},
+    [[]],
+    1.5,
+    -0.0,
+    {"a": []},
+    "F32",
+    [0],
+    [1, 2, 3],
+)
 FORMATS = ("<B", "<H", "<I", "<Q", "<i", "<q", ">I", ">Q")
 
 Dice = random.Random
@@ -31,7 +46,12 @@ def bump(dice: Dice, data: bytes) -> bytes:
             out[at] = dice.randrange(256)
         elif what == 2:
             fmt = dice.choice(FORMATS)
-            raw = struct.pack(fmt, dice.choice(INTEGERS) % (1 << 8 * struct.calcsize(fmt)) if fmt[1].isupper() else dice.choice((0, -1, 1, 100)))
+            raw = struct.pack(
+                fmt,
+                dice.choice(INTEGERS) % (1 << 8 * struct.calcsize(fmt))
+                if fmt[1].isupper()
+                else dice.choice((0, -1, 1, 100)),
+            )
             out[at : at + len(raw)] = raw
         elif what == 3:
             del out[at : at + dice.choice((1, 2, 4, 8, 64))]
@@ -43,5 +63,3 @@ def bump(dice: Dice, data: bytes) -> bytes:
         if not out:
             return b""
     return bytes(out)
-
-

@@ -46,9 +46,13 @@ def splice(dice: Dice, seeds: Seeds, data: bytes) -> bytes:
 
 def zip_file(dice: Dice, seeds: Seeds) -> Files:
     """A torch zip whose pickle, members or end record lie."""
-    body = mutate_pickle(dice, seeds) if dice.random() < 0.6 else b"".join(dice.choice(seeds.pickles))
+    body = (
+        mutate_pickle(dice, seeds) if dice.random() < 0.6 else b"".join(dice.choice(seeds.pickles))
+    )
     order = dice.choice((b"little", b"little", b"big", b"x", None))
-    rows = members(body, STORAGES, root=dice.choice(("archive", "archive", "a/b", "", "é")), byteorder=order)
+    rows = members(
+        body, STORAGES, root=dice.choice(("archive", "archive", "a/b", "", "é")), byteorder=order
+    )
     end = End()
     for _ in range(dice.choice((0, 0, 1, 1, 2))):
         at = dice.randrange(len(rows))
@@ -101,7 +105,13 @@ def legacy_file(dice: Dice, seeds: Seeds) -> Files:
     if what == 2:
         return {"": legacy(system=bump(dice, SYSTEM))}
     if what == 3:
-        return {"": legacy(keys=mutate_pickle(dice, seeds, [b"\x80\x02", b"]", b"(", b"X\1\0\0\x000", b"e", b"."]))}
+        return {
+            "": legacy(
+                keys=mutate_pickle(
+                    dice, seeds, [b"\x80\x02", b"]", b"(", b"X\1\0\0\x000", b"e", b"."]
+                )
+            )
+        }
     if what == 4:
         numel = dice.choice(INTEGERS)
         numel = numel if -(2**63) <= numel < 2**63 else 4
@@ -116,11 +126,23 @@ def tar_file(dice: Dice, seeds: Seeds) -> Files:
     if what == 0:
         return {"": write_tar(tar_members(pickle=mutate_pickle(dice, seeds)))}
     if what == 1:
-        row = (2, dice.choice((1, 1, 99)), (dice.choice(small),), (dice.choice(small),), dice.choice(small))
-        return {"": write_tar(tar_members(tensors=tar_tensors((row,), count=dice.choice((1, 1, 2, -1)))))}
+        row = (
+            2,
+            dice.choice((1, 1, 99)),
+            (dice.choice(small),),
+            (dice.choice(small),),
+            dice.choice(small),
+        )
+        return {
+            "": write_tar(
+                tar_members(tensors=tar_tensors((row,), count=dice.choice((1, 1, 2, -1))))
+            )
+        }
     if what == 2:
         views = ((5, dice.choice((1, 5, 7)), dice.choice(small), dice.choice(small)),)
-        storages = tar_storages(((1, dice.choice((4, 4, *small)), FOUR_FLOATS),), views=dice.choice((views, ())))
+        storages = tar_storages(
+            ((1, dice.choice((4, 4, *small)), FOUR_FLOATS),), views=dice.choice((views, ()))
+        )
         return {"": write_tar(tar_members(storages=storages))}
     if what == 3:
         member = dice.choice(("storages", "tensors", "pickle", "sys_info"))
@@ -128,9 +150,13 @@ def tar_file(dice: Dice, seeds: Seeds) -> Files:
     raw = bytearray(write_tar(tar_members()))
     start = 512 * dice.randrange(len(raw) // 512)
     at = start + dice.choice((0, 100, 124, 125, 130, 136, 148, 156, 157, 257, 345))
-    raw[at : at + 4] = dice.choice((b"\xff\xff\xff\xff", b"7777", b"0000", b"\x80\0\0\0", dice.randbytes(4)))
+    raw[at : at + 4] = dice.choice(
+        (b"\xff\xff\xff\xff", b"7777", b"0000", b"\x80\0\0\0", dice.randbytes(4))
+    )
     header = raw[start : start + 512]
-    raw[start + 148 : start + 156] = f"{sum(header[:148]) + 256 + sum(header[156:]):06o}\0 ".encode()[:8]
+    raw[start + 148 : start + 156] = (
+        f"{sum(header[:148]) + 256 + sum(header[156:]):06o}\0 ".encode()[:8]
+    )
     return {"": bytes(raw)}
 
 
@@ -146,9 +172,11 @@ def safetensors_file(dice: Dice, seeds: Seeds) -> Files:
         target = header[dice.choice(("a", "b"))]
         field = dice.choice(("dtype", "shape", "data_offsets", "other"))
         number = dice.choice(INTEGERS)
-        target[field] = dice.choice((*JUNK, [number], [0, number], [number, 16], [number, number], number, "F64", "BOOL", "F4"))
+        # A copy: what two inputs share would make neither of them replayable.
+        lists = ([number], [0, number], [number, 16], [number, number])
+        target[field] = copy.deepcopy(dice.choice((*JUNK, *lists, number, "F64", "BOOL", "F4")))
         if dice.random() < 0.2:
-            header[dice.choice(("__metadata__", "c", "a"))] = dice.choice(JUNK)
+            header[dice.choice(("__metadata__", "c", "a"))] = copy.deepcopy(dice.choice(JUNK))
             if not isinstance(header["a"], dict):
                 break
     text = json.dumps(header).encode("utf-8", "surrogatepass")
@@ -208,7 +236,12 @@ def lie_inside(dice: Dice, root: Any) -> None:
     if what == 0 and isinstance(target, list):
         del target[key]
     elif what == 1 and isinstance(target, list):
-        target.insert(key, copy.deepcopy(dice.choice((old, target[dice.randrange(len(target))], dice.choice(JUNK)))))
+        target.insert(
+            key,
+            copy.deepcopy(
+                dice.choice((old, target[dice.randrange(len(target))], dice.choice(JUNK)))
+            ),
+        )
     elif what == 2 and isinstance(old, bytes):
         target[key] = bump(dice, old)
     elif what == 3 and isinstance(old, int):

@@ -66,7 +66,9 @@ USUAL = ("epoch", "global_step", "state_dict", "model", "optimizer", "model_stat
 
 def usual(dice: Dice, key: str) -> Any:
     """What an honest trainer puts under a key."""
-    weights = {f"{dice.choice(('', 'module.', '_orig_mod.'))}layer.{i}.weight": tensor() for i in range(3)}
+    weights = {
+        f"{dice.choice(('', 'module.', '_orig_mod.'))}layer.{i}.weight": tensor() for i in range(3)
+    }
     if "optimizer" in key:
         group = {"lr": 0.1, "params": [0, 1, dice.choice((2, "x", -1))]}
         return {"state": {0: {"exp_avg": tensor(), "step": 3}}, "param_groups": [group]}
@@ -79,7 +81,16 @@ def value(dice: Dice, seeds: Seeds, depth: int) -> Any:
     """A node of any kind, at most four levels deep."""
     what = dice.randrange(12)
     if what < 3 and depth < 4:
-        keys = [dice.choice((dice.choice(seeds.words), dice.choice(("0", "1", "")), dice.choice((0, 1, 2.5, None, -1)))) for _ in range(4)]
+        keys = [
+            dice.choice(
+                (
+                    dice.choice(seeds.words),
+                    dice.choice(("0", "1", "")),
+                    dice.choice((0, 1, 2.5, None, -1)),
+                )
+            )
+            for _ in range(4)
+        ]
         return {key: value(dice, seeds, depth + 1) for key in keys}
     if what < 5 and depth < 4:
         return [value(dice, seeds, depth + 1) for _ in range(dice.randrange(4))]
@@ -92,5 +103,20 @@ def value(dice: Dice, seeds: Seeds, depth: int) -> Any:
     if what == 8:
         return new(name("models", "Net"), *(["x"] * dice.randrange(2)))
     if what == 9:
-        return build(call(name("argparse", "Namespace")), {dice.choice(seeds.words): dice.choice(INTEGERS)})
-    return dice.choice((None, True, 0.5, float("nan"), float("-inf"), "", dice.choice(seeds.words), b"x", (), "\x1b[2J"))
+        return build(
+            call(name("argparse", "Namespace")), {dice.choice(seeds.words): dice.choice(INTEGERS)}
+        )
+    return dice.choice(
+        (
+            None,
+            True,
+            0.5,
+            float("nan"),
+            float("-inf"),
+            "",
+            dice.choice(seeds.words),
+            b"x",
+            (),
+            "\x1b[2J",
+        )
+    )

@@ -18,7 +18,11 @@ from tests.attacks.case import Case
 from tests.attacks.catalog import hostile_cases
 
 LARGEST = 3_000  # bytes of a hostile seed; larger ones are slow by design
-STORAGES = {"0": FOUR_FLOATS, "1": longs(0, 1, 2, 3, 0, 1, 2, 3), "2": struct.pack("<4d", 1, 2, 3, 4)}
+STORAGES = {
+    "0": FOUR_FLOATS,
+    "1": longs(0, 1, 2, 3, 0, 1, 2, 3),
+    "2": struct.pack("<4d", 1, 2, 3, 4),
+}
 
 
 class Seeds(NamedTuple):
@@ -60,30 +64,67 @@ def honest_pickles() -> list[bytes]:
     )  # fmt: skip
     untyped = b.storage("0", 16, "UntypedStorage")
     v3 = b.call(
-        b.name(utils, "_rebuild_tensor_v3"), untyped, 0, (8,), (1,), False, b.EMPTY_HOOKS, b.name("torch", "uint16")
+        b.name(utils, "_rebuild_tensor_v3"),
+        untyped,
+        0,
+        (8,),
+        (1,),
+        False,
+        b.EMPTY_HOOKS,
+        b.name("torch", "uint16"),
     )
-    dtype = b.build(b.call(b.name("numpy", "dtype"), "f8", False, True), (3, "<", None, None, None, -1, -1, 0))
-    array = b.call(b.name("numpy.core.multiarray", "_reconstruct"), b.name("numpy", "ndarray"), (0,), b"b")
+    dtype = b.build(
+        b.call(b.name("numpy", "dtype"), "f8", False, True), (3, "<", None, None, None, -1, -1, 0)
+    )
+    array = b.call(
+        b.name("numpy.core.multiarray", "_reconstruct"), b.name("numpy", "ndarray"), (0,), b"b"
+    )
     array = b.Raw(array + b.tup(1, (1, 1), dtype, False, b"12345678") + b"b")
     scalar = b.call(b.name("numpy.core.multiarray", "scalar"), dtype, b"12345678")
     ordered = b.call(b.name("collections", "OrderedDict"), [["a", 1]])
-    module = b.build(b.new(b.name("models", "Net")), {"_parameters": {"w": b.tensor()}, "training": True})
-    meta = b.call(b.name(utils, "_rebuild_meta_tensor_no_storage"), b.name("torch", "float32"), (2, 2), (2, 1), False)
+    module = b.build(
+        b.new(b.name("models", "Net")), {"_parameters": {"w": b.tensor()}, "training": True}
+    )
+    meta = b.call(
+        b.name(utils, "_rebuild_meta_tensor_no_storage"),
+        b.name("torch", "float32"),
+        (2, 2),
+        (2, 1),
+        False,
+    )
     values = {
         "weight": b.tensor(), "t": b.tensor(None, 0, (2, 2), (1, 2)), "p": b.call(
             b.name(utils, "_rebuild_parameter"), b.tensor(), True, b.EMPTY_HOOKS),
         "s": sparse, "q": quantized, "v3": v3, "array": array, "scalar": scalar, "o": ordered, "m": module, "meta": meta,
     }  # fmt: skip
-    plain = {"epoch": 3, "lr": 0.1, "name": "x", "big": 2**70, "none": None, "l": [1, (2, 3), {}], 5: True}
+    plain = {
+        "epoch": 3,
+        "lr": 0.1,
+        "name": "x",
+        "big": 2**70,
+        "none": None,
+        "l": [1, (2, 3), {}],
+        5: True,
+    }
     codes = b.stream(b.const({"b": b.call(b.name("_codecs", "encode"), "x\u00e9", "latin1"), "s": b.call(
         b.name("__builtin__", "set"), [1, 2])}))  # fmt: skip
     import pickle
 
     shared = (1, "a")
-    objects = [{"a": shared, "b": [shared, {1, 2}], "c": bytearray(b"x"), "d": frozenset({3}), "e": 1j}, [[[]]], {2.5: b"x"}]
+    objects = [
+        {"a": shared, "b": [shared, {1, 2}], "c": bytearray(b"x"), "d": frozenset({3}), "e": 1j},
+        [[[]]],
+        {2.5: b"x"},
+    ]
     dumped = [pickle.dumps(item, protocol) for item in objects for protocol in range(6)]
     wholes = [b.stream(b.const({key: value}), 3) for key, value in values.items()]
-    return [b.stream(b.const(values), 3), b.state_dict(**{str(k): v for k, v in plain.items()}), codes, *wholes, *dumped]
+    return [
+        b.stream(b.const(values), 3),
+        b.state_dict(**{str(k): v for k, v in plain.items()}),
+        codes,
+        *wholes,
+        *dumped,
+    ]
 
 
 def load_seeds() -> Seeds:
@@ -102,9 +143,15 @@ def load_seeds() -> Seeds:
         files.append(data)
     streams.append(legacy_pickle())
     pickles = [split(stream) for stream in dict.fromkeys(streams)]
-    opcodes = list(dict.fromkeys(piece for pieces in pickles for piece in pieces if len(piece) < 200))
+    opcodes = list(
+        dict.fromkeys(piece for pieces in pickles for piece in pieces if len(piece) < 200)
+    )
     names = [piece for piece in opcodes if piece.startswith(b"c")]
-    hugging_face = {"config.json": b"{}", "pytorch_model.bin": torch_zip(), "optimizer.pt": legacy()}
+    hugging_face = {
+        "config.json": b"{}",
+        "pytorch_model.bin": torch_zip(),
+        "optimizer.pt": legacy(),
+    }
     folders = [dcp(), sharded(), hugging_face, v2()]
     return Seeds(pickles, opcodes, names, list(dict.fromkeys(files)), folders, dialect_words())
 
@@ -119,7 +166,11 @@ def dialect_words() -> list[str]:
     for path in Path(ckptkit.dialects.__path__[0]).glob("*.py"):
         tree = ast.parse(path.read_text())
         found = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
-        words |= {word for word in found if isinstance(word, str) and 0 < len(word) < 40 and " " not in word}
+        words |= {
+            word
+            for word in found
+            if isinstance(word, str) and 0 < len(word) < 40 and " " not in word
+        }
     return sorted(words)
 
 

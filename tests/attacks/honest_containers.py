@@ -1,20 +1,17 @@
-"""The same state in every container: layouts of every age, both byte orders, folders."""
+"""The same state in every container: layouts of every age, both byte orders, scripts."""
 
 from __future__ import annotations
 
+import functools
 import io
-import json
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from tests.attacks import build_pickle as b
-from tests.attacks.build_folder import dcp, v2
 from tests.attacks.build_legacy import (
     legacy,
     legacy_storage,
@@ -23,11 +20,9 @@ from tests.attacks.build_legacy import (
     tar_tensors,
     write_tar,
 )
-from tests.attacks.build_safetensors import entry, frame, safetensors
 from tests.attacks.build_zip import FOUR_FLOATS, End, Entry, members, torch_zip, write_zip
-from tests.attacks.case import Built, Case, folder_of, seen
+from tests.attacks.case import Built, Case, seen
 from tests.attacks.honest_expect import expected, honest, quiet
-from tests.attacks.honest_tensors import pattern
 
 Files = dict[str, bytes]
 
@@ -94,7 +89,9 @@ def _without(*endings: str) -> Callable[[list[Entry]], list[Entry]]:
 
 
 def _renamed(root: str) -> Callable[[list[Entry]], list[Entry]]:
-    return lambda rows: [row._replace(name=str(row.name).replace("archive", root, 1)) for row in rows]
+    return lambda rows: [
+        row._replace(name=str(row.name).replace("archive", root, 1)) for row in rows
+    ]
 
 
 def zips() -> Iterator[Case]:
@@ -131,7 +128,9 @@ def zips() -> Iterator[Case]:
     yield of_four("zip-cuda", torch_zip(b.state_dict(a=b.tensor(b.storage(location="cuda:3")))))
     yield of_four("zip-cuda-class", torch_zip(b.state_dict(a=b.tensor(b.Raw(b.tup(
         "storage", b.name("torch.cuda", "FloatStorage"), "0", "cuda:0", 4) + b"Q")))))  # fmt: skip
-    yield of_four("zip-xla-location", torch_zip(b.state_dict(a=b.tensor(b.storage(location="xla:0")))))
+    yield of_four(
+        "zip-xla-location", torch_zip(b.state_dict(a=b.tensor(b.storage(location="xla:0"))))
+    )
 
 
 def descriptor_zip() -> bytes:
@@ -152,14 +151,23 @@ def descriptor_zip() -> bytes:
 def stacks() -> Iterator[Case]:
     """The stacked format and the tar."""
     yield of_bytes("legacy-saved", lambda: saved_zip(_use_new_zipfile_serialization=False))
-    yield of_bytes("legacy-protocol-4", lambda: saved_zip(_use_new_zipfile_serialization=False, pickle_protocol=4))
+    yield of_bytes(
+        "legacy-protocol-4",
+        lambda: saved_zip(_use_new_zipfile_serialization=False, pickle_protocol=4),
+    )
     yield of_bytes("legacy-by-hand", legacy)
-    view = b.state_dict(a=b.tensor(legacy_storage(view=("v", 1, 3)), 0, (3,)), b=b.tensor(legacy_storage()))
+    view = b.state_dict(
+        a=b.tensor(legacy_storage(view=("v", 1, 3)), 0, (3,)), b=b.tensor(legacy_storage())
+    )
     yield of_bytes("legacy-view", lambda: legacy(view))
     yield of_bytes("legacy-junk-behind", lambda: legacy() + bytes(100))
     yield of_bytes("tar", lambda: write_tar(tar_members()))
     wide = tar_tensors(((2, 1, (2, 2), (2, 1), 0), (3, 1, (2,), (2,), 1), (4, 1, (), (), 2)))
-    body = b.stream(b"}(" + b"".join(b.const(k) + b.const(str(i)) + b"Q" for k, i in (("a", 2), ("b", 3), ("c", 4))) + b"u")
+    body = b.stream(
+        b"}("
+        + b"".join(b.const(k) + b.const(str(i)) + b"Q" for k, i in (("a", 2), ("b", 3), ("c", 4)))
+        + b"u"
+    )
     yield of_bytes("tar-views", lambda: write_tar(tar_members(tensors=wide, pickle=body)))
     viewed = tar_storages(views=((5, 1, 1, 3),))
     yield of_bytes("tar-storage-view", lambda: write_tar(tar_members(
@@ -182,91 +190,18 @@ def scripts() -> Iterator[Case]:
 
         return build
 
-    linear: Callable[[], Any] = lambda: torch.nn.Linear(3, 2)  # noqa: E731
-    norm: Callable[[], Any] = lambda: torch.nn.Sequential(torch.nn.Conv1d(2, 3, 1), torch.nn.BatchNorm1d(3))  # noqa: E731
+    linear: Callable[[], Any] = functools.partial(torch.nn.Linear, 3, 2)
+
+    def norm() -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Conv1d(2, 3, 1), torch.nn.BatchNorm1d(3))
+
     yield honest("torchscript-linear", script(linear))
     yield honest("torchscript-norm", script(norm))
     yield honest("torchscript-traced", script(linear, torch.ones(1, 3)))
     yield honest("torchscript-traced-norm", script(norm, torch.ones(1, 2, 4)))
 
 
-def safetensor_files() -> Iterator[Case]:
-    """safetensors of every dtype and layout that its own library writes or accepts."""
-
-    def written(make: Callable[[], dict[str, torch.Tensor]], metadata: dict[str, str] | None = None) -> Callable[[Path], Built]:
-        def build(folder: Path) -> Built:
-            tensors = make()
-            save_file(tensors, folder / "case.safetensors", metadata)
-            return Built(folder / "case.safetensors", expected(tensors))
-
-        return build
-
-    for dtype in ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"]:
-        yield honest(f"safetensors-{dtype}", written(lambda d=dtype: {"a": pattern(d, 2, 3), "b": pattern(d)}))
-    yield honest("safetensors-metadata", written(state_of_copies, {"format": "pt", "epoch": "3", "é": "\n"}))
-    yield honest("safetensors-empty", written(dict))
-    yield honest("safetensors-empty-tensor", written(lambda: {"a": torch.empty(0), "b": torch.empty(3, 0), "c": torch.ones(1)}))
-    yield honest("safetensors-many", written(lambda: {f"layer.{i}.w": torch.full((3,), float(i)) for i in range(2000)}))
-    header = json.dumps({"weight": entry()}).encode()
-    yield of_four("safetensors-unpadded", frame(header + b"", FOUR_FLOATS, pad=False), ".safetensors")
-    yield of_four("safetensors-renamed", safetensors(), ".bin")
-    indented = json.dumps({"weight": entry()}, indent=2).encode()
-    yield of_four("safetensors-indented", frame(indented, FOUR_FLOATS), ".safetensors")
-    yield of_four("safetensors-escaped", safetensors('{"\\u0077eight":' + json.dumps(entry()) + "}"), ".safetensors")
-    assert struct.unpack("<4f", FOUR_FLOATS)
-
-
-def state_of_copies() -> dict[str, torch.Tensor]:
-    """A state_dict without shared memory."""
-    return {key: value.clone() for key, value in state().items()}
-
-
-def folders() -> Iterator[Case]:
-    """Hugging Face folders, sharded files, torch.distributed.checkpoint."""
-    from tests.attacks.build_folder import sharded
-
-    four = (seen("float32", (4,), FOUR_FLOATS),)
-
-    def of(files: Files, tensors: tuple[Any, ...] = four) -> Callable[[Path], Built]:
-        return lambda folder: folder_of(files)(folder)._replace(tensors=tensors)
-
-    config = {"config.json": b'{"model_type": "bert"}', "tokenizer.json": b"{}", "README.md": b"# A model"}
-    yield honest("folder-single", of({"model.safetensors": safetensors(), **config}))
-    yield honest("folder-sharded", of({**sharded(), **config}))
-    yield honest("folder-bin", of({"pytorch_model.bin": torch_zip(), **config}))
-    legacy_bin = {"pytorch_model.bin": legacy(), "config.json": b"{}"}
-    yield honest("folder-bin-legacy", of(legacy_bin))
-    index = json.dumps({"weight_map": {"weight": "pytorch_model-00001-of-00001.bin"}}).encode()
-    parts = {"pytorch_model.bin.index.json": index, "pytorch_model-00001-of-00001.bin": torch_zip()}
-    yield honest("folder-bin-sharded", of({**parts, **config}))
-    yield honest("v2-by-hand", of(v2(), (four[0], seen("float32", (2, 2), FOUR_FLOATS))))
-    yield honest("dcp-by-hand", of(dcp()))
-
-    def saved(make: Callable[[], dict[str, Any]]) -> Callable[[Path], Built]:
-        def build(folder: Path) -> Built:
-            import torch.distributed.checkpoint as checkpoint
-
-            value = make()
-            with quiet():
-                checkpoint.save(value, checkpoint_id=folder / "case")
-            return Built(folder / "case", expected(value))
-
-        return build
-
-    def trained() -> dict[str, Any]:
-        model = torch.nn.Linear(3, 2)
-        optimizer = torch.optim.Adam(model.parameters())
-        model(torch.ones(1, 3)).sum().backward()
-        optimizer.step()
-        return {"model": model.state_dict(), "optim": optimizer.state_dict(), "epoch": 3}
-
-    yield honest("dcp-state", saved(state_of_copies))
-    yield honest("dcp-trained", saved(trained))
-    yield honest("dcp-dtypes", saved(lambda: {d: pattern(d, 2, 3) for d in ("bfloat16", "bool", "int64", "float16")}))
-    yield honest("dcp-scalars", saved(lambda: {"a": torch.tensor(1.0), "b": torch.ones(2), "n": 5, "s": "text"}))
-
-
 def cases() -> Iterator[Case]:
     """All of them."""
-    for rows in (zips(), stacks(), scripts(), safetensor_files(), folders()):
+    for rows in (zips(), stacks(), scripts()):
         yield from rows

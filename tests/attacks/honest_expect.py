@@ -53,6 +53,12 @@ def of_tensor(tensor: torch.Tensor) -> Iterator[Seen]:
         yield seen(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), raw_bytes(tensor))
 
 
+def of_storage(storage: Any) -> Iterator[Seen]:
+    """A storage by itself counts as a flat tensor of its dtype, uint8 for one without."""
+    flat = torch.tensor([], dtype=getattr(storage, "dtype", torch.uint8)).set_(storage)
+    yield from of_tensor(flat)
+
+
 def of_array(array: np.ndarray[Any, Any]) -> Iterator[Seen]:
     """A numpy array; one without a torch dtype counts as bytes with a last axis of an item."""
     if array.dtype.hasobject:
@@ -60,7 +66,10 @@ def of_array(array: np.ndarray[Any, Any]) -> Iterator[Seen]:
         return
     swapped = array.astype(array.dtype.newbyteorder("<")) if array.dtype.kind in "fiucMm" else array
     data = np.ascontiguousarray(swapped).tobytes()
-    if (array.dtype.kind in "fiub" and array.dtype.itemsize <= 8) or array.dtype.name in ("complex64", "complex128"):
+    if (array.dtype.kind in "fiub" and array.dtype.itemsize <= 8) or array.dtype.name in (
+        "complex64",
+        "complex128",
+    ):
         yield seen(array.dtype.name, array.shape, data)
     else:
         yield seen("uint8", (*array.shape, array.dtype.itemsize), data)
@@ -75,7 +84,9 @@ def of_value(root: Any) -> Iterator[Seen]:
         if id(value) in met or isinstance(value, (str, bytes, int, float, type, types.ModuleType)):
             continue
         met[id(value)] = value
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, (torch.UntypedStorage, torch.TypedStorage)):
+            yield from of_storage(value)  # no tensor, but bytes that must not be lost
+        elif isinstance(value, torch.Tensor):
             yield from of_tensor(value)
             stack.extend(extra for extra in vars(value).values())
         elif isinstance(value, np.ma.MaskedArray):

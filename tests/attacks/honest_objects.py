@@ -169,7 +169,12 @@ def _classes() -> Iterator[Case]:
         "dict-subclass": lambda m: m.Mapping(a=torch.ones(2)),
         "list-subclass": lambda m: m.Listing([torch.ones(2), 3]),
         "str-subclass": lambda m: {"s": m.Text("x"), "n": m.Number(5)},
-        "enum": lambda m: {"c": m.Colour.RED, "l": m.Level.HIGH, "f": m.Flags.A | m.Flags.B, m.Colour.RED: 1},
+        "enum": lambda m: {
+            "c": m.Colour.RED,
+            "l": m.Level.HIGH,
+            "f": m.Flags.A | m.Flags.B,
+            m.Colour.RED: 1,
+        },
         "namedtuple": lambda m: {"p": m.Point(torch.ones(1), 2)},
         "tensor-subclass": lambda m: {"t": torch.arange(3.0).as_subclass(m.Tagged)},
         "class-as-value": lambda m: {"cls": m.Net, "fn": m.Config},
@@ -205,7 +210,11 @@ def cases() -> Iterator[Case]:
     for protocol in range(6):
         yield _bare("bare-mixed", lambda: state, protocol)
         yield _bare("bare-random-state", np.random.get_state, protocol)
-        yield _bare("bare-python", lambda: {"args": argparse.Namespace(a=1), "p": pathlib.Path("x")}, protocol)
+        yield _bare(
+            "bare-python",
+            lambda: {"args": argparse.Namespace(a=1), "p": pathlib.Path("x")},
+            protocol,
+        )
     for title, model in (
         ("transformer", lambda: torch.nn.TransformerEncoderLayer(8, 2, 16)), ("lstm", lambda: torch.nn.LSTM(3, 4, 2)),
         ("conv", lambda: torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())),

@@ -40,12 +40,17 @@ def _views() -> dict[str, Maker]:
         "bare-tensor": lambda: torch.arange(5),
         "slice": lambda: {"a": base[3:9]},
         "step": lambda: {"a": base[1::3]},
-        "transposed": lambda: {"a": base.reshape(4, 6).t(), "b": base.reshape(2, 3, 4).permute(2, 0, 1)},
+        "transposed": lambda: {
+            "a": base.reshape(4, 6).t(),
+            "b": base.reshape(2, 3, 4).permute(2, 0, 1),
+        },
         "expanded": lambda: {"a": torch.ones(1, 3).expand(5, 3), "b": torch.tensor(2.0).expand(7)},
         "overlapping": lambda: {"a": torch.as_strided(base, (8, 3), (2, 1), 1)},
         "huge-stride": lambda: {"a": torch.as_strided(base, (1, 4), (2**40, 1))},
         "zero-size-outside": lambda: {"a": torch.as_strided(base, (0, 4), (1, 1), 0)},
-        "channels-last": lambda: torch.arange(48.0).reshape(1, 3, 4, 4).to(memory_format=torch.channels_last),
+        "channels-last": lambda: (
+            torch.arange(48.0).reshape(1, 3, 4, 4).to(memory_format=torch.channels_last)
+        ),
         "diagonal": lambda: {"a": base[:16].reshape(4, 4).diagonal()},
         "unfolded": lambda: {"a": base.unfold(0, 5, 2)},
         "tail": lambda: {"a": base[23:], "b": base[24:]},
@@ -56,7 +61,9 @@ def _views() -> dict[str, Maker]:
         "neg": lambda: {"a": torch.tensor([1 + 2j, 3 - 4j]).conj().imag},
         "conj-strided": lambda: {"a": torch.arange(8.0).to(torch.complex64).mul(1j)[::2].conj()},
         "real-of-complex": lambda: {"a": torch.arange(6.0).to(torch.complex64).real},
-        "special-values": lambda: torch.tensor([float("nan"), -float("nan"), float("inf"), -0.0, 1e-45]),
+        "special-values": lambda: torch.tensor(
+            [float("nan"), -float("nan"), float("inf"), -0.0, 1e-45]
+        ),
     }
 
 
@@ -147,4 +154,6 @@ def cases() -> Iterator[Case]:
     for title, make in {**_views(), **_compound(), **_training()}.items():
         yield honest(f"tensor-{title}", saved(make))
         if title not in ("storage", "typed-storage"):
-            yield honest(f"tensor-{title}-legacy", saved(make, _use_new_zipfile_serialization=False))
+            yield honest(
+                f"tensor-{title}-legacy", saved(make, _use_new_zipfile_serialization=False)
+            )

@@ -75,7 +75,9 @@ class Child:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         canary = job.built.path.parent / "canary"
-        line = json.dumps({"name": job.case.name, "path": str(job.built.path), "canary": str(canary)})
+        line = json.dumps(
+            {"name": job.case.name, "path": str(job.built.path), "canary": str(canary)}
+        )
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
         ready, _, _ = select.select([self._process.stdout], [], [], HARD_SECONDS)
@@ -86,7 +88,10 @@ class Child:
         self._process.kill()
         code = self._process.wait()
         self._process = None
-        return {"escaped": f"the process hung or died (exit {code}): {self._last_words()}", "executed": []}
+        return {
+            "escaped": f"the process hung or died (exit {code}): {self._last_words()}",
+            "executed": [],
+        }
 
     def _last_words(self) -> str:
         text = (self._folder / f"stderr-{id(self)}").read_text(errors="replace").strip()
@@ -147,7 +152,9 @@ def judge(job: Job, told: dict[str, Any], allowed: frozenset[str]) -> Finding:
         listed = {tuple(name) for name in scan["names"]}
         missing = [name for name in case.names if name not in listed]
         if missing or (case.alarm and not scan["danger"]):
-            wrong["reported"] = f"missing {missing}, danger {scan['danger']}, listed {sorted(listed)[:6]}"
+            wrong["reported"] = (
+                f"missing {missing}, danger {scan['danger']}, listed {sorted(listed)[:6]}"
+            )
     else:
         if scan["danger"] or scan.get("exit_code"):
             wrong["false alarms"] = f"exit {scan.get('exit_code')}, listed {scan['names'][:8]}"
@@ -192,7 +199,9 @@ def judge_all(cases: Sequence[Case], folder: Path) -> list[Finding]:
     allowed = frozenset(name for answer in told for name in answer.get("imported", ()))
     findings = [judge(job, answer, allowed) for job, answer in zip(honest, told, strict=True)]
     told = run(hostile, folder)
-    return findings + [judge(job, answer, allowed) for job, answer in zip(hostile, told, strict=True)]
+    return findings + [
+        judge(job, answer, allowed) for job, answer in zip(hostile, told, strict=True)
+    ]
 
 
 def figures(findings: Sequence[Finding]) -> dict[str, int]:

@@ -37,11 +37,15 @@ def test_names_are_unique(cases: list[Case]) -> None:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_figure_is_perfect(figure: str, findings: list[Finding], capsys: pytest.CaptureFixture[str]) -> None:
+def test_figure_is_perfect(
+    figure: str, findings: list[Finding], capsys: pytest.CaptureFixture[str]
+) -> None:
     if figure == FIGURES[0]:
         with capsys.disabled():
             print("\nattacks: " + ", ".join(f"{name} {n}" for name, n in figures(findings).items()))
-    wrong = [f"{f.case.group} / {f.case.name}: {f.wrong[figure]}" for f in findings if figure in f.wrong]
+    wrong = [
+        f"{f.case.group} / {f.case.name}: {f.wrong[figure]}" for f in findings if figure in f.wrong
+    ]
     assert wrong == []
 
 
