@@ -102,7 +102,19 @@ class Tracer:
                 GlobalUse(self.stream, module, qualname, how, times, use.offset, harmless)
                 for how, times in shown
             )
+        if error is not None:
+            drop_frames(error)
         return StreamScan(self.stream, tuple(found), tuple(self.notices), error)
+
+
+def drop_frames(error: BaseException) -> None:
+    """Let go of what the failed reading had made: an error that is kept keeps its frames alive."""
+    met: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in met:
+        met.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def find_names(roots: list[Node]) -> Iterator[GlobalName]:
