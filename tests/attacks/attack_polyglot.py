@@ -23,7 +23,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b
 def _npz(member: str, data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(member, data)
+        archive.writestr(zipfile.ZipInfo(member), data)  # without the time of day
     return out.getvalue()
 
 
