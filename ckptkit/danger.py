@@ -34,17 +34,6 @@ _DATA_MODULES = frozenset(("torch.cuda", "torch.storage", "torch._utils"))
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))
 
 
-# Names whose calls are harmless or not by their arguments alone.
-BY_ARGUMENTS = frozenset(
-    (
-        ("builtins", "getattr"), ("builtins", "iter"), ("builtins", "type"),
-        ("__builtin__", "getattr"), ("__builtin__", "iter"), ("__builtin__", "type"),
-        ("functools", "partial"), ("operator", "getitem"), ("_operator", "getitem"),
-        ("torch.storage", "_load_from_bytes"),
-    )
-)  # fmt: skip
-
-
 class Judgement(NamedTuple):
     """A level of ``LEVELS`` and the reason for it, in words."""
 
@@ -96,7 +85,7 @@ def judge(use: GlobalUse) -> Judgement:
 
 
 def excuses(qualname: str, args: Sequence[Node]) -> bool:
-    """Whether a call of one of ``BY_ARGUMENTS`` with these arguments is harmless.
+    """Whether these arguments make a call harmless that is dangerous, or not, by them alone.
 
     A partial of, an attribute of or an iterator over something that is itself no danger.
     """

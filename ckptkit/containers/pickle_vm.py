@@ -17,7 +17,6 @@ from ckptkit.containers.pickle_ops_numbers import NUMBER_OPS
 from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
 from ckptkit.containers.pickle_ops_stack import STACK_OPS
 from ckptkit.containers.pickle_ops_texts import TEXT_OPS
-from ckptkit.containers.pickle_sweep import sweep
 from ckptkit.containers.storage_node import settle_storages
 from ckptkit.containers.trace import Tracer
 from ckptkit.errors import ContainerError, LimitExceededError
@@ -73,6 +72,8 @@ def read_pickle(
         settle_storages(vm.storages)
         return PickleResult(vm.stack[-1], vm.stop)
     except ContainerError:
+        from ckptkit.containers.pickle_sweep import sweep  # only broken streams pay for it
+
         sweep(vm.data, start, tracer)
         raise
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ckptkit.danger import BY_ARGUMENTS, excuses
 from ckptkit.errors import ContainerError
 from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 from ckptkit.protocols import GlobalUse, StreamScan
@@ -13,6 +12,17 @@ from ckptkit.types import Notice
 
 MAX_NOTICES = 1_000  # a stream cannot flood its own report
 MAX_EMBEDDED = 256  # byte strings kept because they look like pickles
+
+
+# Names whose calls are harmless or not by their arguments alone.
+BY_ARGUMENTS = frozenset(
+    (
+        ("builtins", "getattr"), ("builtins", "iter"), ("builtins", "type"),
+        ("__builtin__", "getattr"), ("__builtin__", "iter"), ("__builtin__", "type"),
+        ("functools", "partial"), ("operator", "getitem"), ("_operator", "getitem"),
+        ("torch.storage", "_load_from_bytes"),
+    )
+)  # fmt: skip
 
 
 class NameUse:
@@ -69,6 +79,8 @@ class Tracer:
 
     def judge(self, use: NameUse, args: list[Node]) -> None:
         """Look at the arguments of a name that is harmless or not by what it is called with."""
+        from ckptkit.danger import excuses  # few streams need it, and every start would pay for it
+
         if excuses(use.name.qualname, args):
             use.excused += 1
         elif use.name.qualname == "type":
