@@ -116,7 +116,7 @@ class Limits:
     max_entries: int = 1_000_000  # of an archive, or files of a folder
     max_inflate_ratio: int = 200  # a deflated entry may grow by this much
     base_nodes: int = 100_000
-    nbytes_per_node: int = 8
+    nbytes_per_node: int = 16
     max_depth: int = 20_000  # levels of nesting that a tree may have
     max_int_digits: int = 4_300  # of a decimal integer, as Python itself limits it
     max_key_nodes: int = 10_000  # nodes inside one mapping key
