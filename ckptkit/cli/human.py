@@ -22,8 +22,8 @@ def count_text(count: int, noun: str) -> str:
 
 
 def number_text(value: float) -> str:
-    """A statistic in at most five significant digits."""
-    return f"{value:.5g}"
+    """A statistic in at most four significant digits."""
+    return f"{value:.4g}"
 
 
 def sparkline(counts: tuple[int, ...]) -> str:

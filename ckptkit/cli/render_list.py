@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptkit.cli.human import count_text, size_text
 from ckptkit.cli.safe_text import safe
-from ckptkit.cli.screen import table, text
+from ckptkit.cli.screen import facts, table, text
 from ckptkit.nodes import Node
 from ckptkit.verbs.listing import Listing, ListRow
 from ckptkit.verbs.outline import describe
@@ -38,6 +38,10 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     yield ""
     for line in _summary(listing, rows):
         yield text("  " + line)
+    bad = [row for row in rows if row.reason]
+    if bad:
+        yield ""
+        yield facts((safe(_short(row.path, listing.root)), safe(row.reason)) for row in bad)
 
 
 def _short(path: FilePath, root: FilePath) -> str:
@@ -72,7 +76,7 @@ def _kind(row: ListRow) -> str:
 def _state(row: ListRow) -> Any:
     style = _STATES.get(row.state, "")
     word = {"whole": "yes", "damaged": "no", "leftover": "no"}[row.state]
-    return text((word, style), f": {safe(row.reason)}" if row.reason else "")
+    return text((word, style))
 
 
 def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:

@@ -55,6 +55,7 @@ def _moves(report: Any, *, every: bool) -> Any:
         )
         for row in report.placed
     ]
+    told = " ".join(notice.message for notice in report.notices)  # once is enough
     return table(
         ("key", "leaves", "bytes", "went to", "note"),
         [
@@ -63,7 +64,7 @@ def _moves(report: Any, *, every: bool) -> Any:
                 f"{row.leaves:,}" if row.leaves > 1 else "",
                 size_text(row.nbytes) if row.nbytes else "",
                 row.target,
-                safe(row.note),
+                "" if row.note in told else safe(row.note),
             )
             for row in summarise_moves(rows, every=every)
         ],

@@ -10,7 +10,7 @@ from ckptkit.cli.human import count_text, number_text, size_text, sparkline
 from ckptkit.cli.inspect_view import TensorRow
 from ckptkit.cli.screen import table, text
 
-_NUMBERS = ("count", "bytes", "min", "max", "mean", "std", "zeros")
+_NUMBERS = ("count", "bytes", "min", "max", "mean", "std")
 _FEW = 40  # so many names are read faster than their pattern
 
 
@@ -18,8 +18,10 @@ def render_tensors(rows: Sequence[TensorRow], *, every: bool, stats: bool) -> It
     """Yield the table, one line a group, and the count."""
     nbytes = sum(row.place.tensor.nbytes for row in rows if not row.tied_to)
     headings = ["tensor", "count", "dtype", "shape", "bytes", "notes"]
-    if stats:
-        headings[-1:] = ["min", "max", "mean", "std", "zeros", "histogram", "notes"]
+    if stats:  # figures are of one tensor, so there is no count; the bytes are told in the sum
+        headings = [
+            "tensor", "dtype", "shape", "min", "max", "mean", "std", "histogram", "notes",
+        ]  # fmt: skip
     groups = _groups(rows, every=every or stats)
     if rows:
         cells = [_cells(rows[group.members[0]], group, stats=stats) for group in groups]
@@ -44,26 +46,19 @@ def _kind(row: TensorRow) -> tuple[object, ...]:
 def _cells(row: TensorRow, group: Group, *, stats: bool) -> list[Any]:
     tensor = row.place.tensor
     shape = "x".join(map(str, tensor.shape)) if tensor.shape else "scalar"
-    cells: list[Any] = [
-        group.pattern,
-        f"{group.size:,}" if group.size > 1 else "",
-        tensor.numpy_dtype or tensor.dtype.name,
-        shape,
-        size_text(tensor.nbytes * group.size),
-    ]
+    dtype, notes = tensor.numpy_dtype or tensor.dtype.name, _notes(row, group, stats=stats)
     if stats:
-        cells += _figures(row.figures)
-    return [*cells, _notes(row, group, stats=stats)]
+        return [group.pattern, dtype, shape, *_figures(row.figures), notes]
+    count = f"{group.size:,}" if group.size > 1 else ""
+    return [group.pattern, count, dtype, shape, size_text(tensor.nbytes * group.size), notes]
 
 
 def _figures(figures: Any) -> list[str]:
     if figures is None:
-        return ["", "", "", "", "", ""]
-    share = figures.n_zero / figures.n_elements if figures.n_elements else 0.0
+        return ["", "", "", "", ""]
     return [
         number_text(figures.low), number_text(figures.high), number_text(figures.mean),
-        number_text(figures.deviation), f"{share:.1%}" if figures.n_zero else "",
-        sparkline(figures.histogram),
+        number_text(figures.deviation), sparkline(figures.histogram),
     ]  # fmt: skip
 
 
@@ -76,6 +71,8 @@ def _notes(row: TensorRow, group: Group, *, stats: bool) -> Any:
             notes.append(text((f"{figures.n_nan:,} NaN", "bold red")))
         if figures.n_inf:
             notes.append(text((f"{figures.n_inf:,} Inf", "bold red")))
+        if figures.n_zero:
+            notes.append(text(f"{figures.n_zero / figures.n_elements:.1%} zero"))
     if row.tied_to:
         notes.append(text(f"tied to {row.tied_to}" if group.size == 1 else "tied"))
     if tensor.flavour != "tensor":

@@ -14,7 +14,7 @@ from ckptkit.containers.logical import logical_source
 from ckptkit.nodes import TensorNode
 from ckptkit.verbs.number_formats import Chunk, reader_of
 
-N_BINS = 16
+N_BINS = 12
 CHUNK_NBYTES = 4 << 20
 
 

@@ -72,7 +72,7 @@ def on_terminal(*words, **env):
     ours, theirs = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-m", "ckptkit.cli.main", *map(str, words)], stdout=theirs, stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **env},
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"} | env,
     )  # fmt: skip
     os.close(theirs)
     out = b""
@@ -218,3 +218,18 @@ def test_sizes_counts_and_sparklines():
     assert (count_text(1, "tensor"), count_text(1024, "tensor")) == ("1 tensor", "1,024 tensors")
     assert sparkline((0, 1, 1000)) == " ▁█"
     assert sparkline((0, 0)) == ""
+
+
+@pytest.mark.parametrize("width", ["60", "80", "140"])
+def test_no_word_is_lost_on_a_narrow_terminal(zoo, width):
+    def letters(text):
+        return sorted(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\s", "", text))
+
+    for words in (
+        ["inspect", "--stats"],
+        ["inspect", "--tensors", "*"],
+        ["inspect"],
+        ["scan", "--all"],
+    ):
+        wide = on_terminal(*words, zoo / "views.pt", COLUMNS="1000")
+        assert letters(on_terminal(*words, zoo / "views.pt", COLUMNS=width)) == letters(wide)
