@@ -74,7 +74,7 @@ def _make(vm: Machine, pos: int, callee: Node, args: list[Node], how: str) -> No
     vm.at = pos
     vm.spend()
     if type(callee) is GlobalName:
-        use = vm.tracer.by_id[id(callee)]
+        use = vm.tracer.by_id.get(id(callee)) or vm.tracer.meet(callee.module, callee.qualname, pos)
         use.calls += 1
         if use.watched:
             vm.tracer.judge(use, args)
@@ -108,8 +108,10 @@ def _reduce(vm: Machine, pos: int) -> int:
     args = stack.pop()
     callee = stack[-1]
     if type(callee) is GlobalName and type(args) is SeqNode and args.kind == "tuple":
-        use = vm.tracer.by_id[id(callee)]
-        if use.call is not None and not use.watched:  # the way of every tensor: keep it short
+        use = vm.tracer.by_id.get(id(callee))
+        if (
+            use is not None and use.call is not None and not use.watched
+        ):  # the way of every tensor: keep it short
             use.calls += 1
             vm.nodes_left -= 1
             if vm.nodes_left < 0:
@@ -278,7 +280,7 @@ def _keep_tensor_state(vm: Machine, tensor: TensorNode, state: Node) -> None:
 def _refuse_build(vm: Machine, target: Node) -> None:
     if isinstance(target, GlobalName):
         vm.tracer.notice("danger", "changes-a-name", f"BUILD on {target.text!r} itself: alters it")
-        vm.tracer.by_id[id(target)].built += 1
+        vm.tracer.meet(target.module, target.qualname, vm.at).built += 1
     vm.refuse(f"BUILD on a {type(target).__name__}", "an object that has a state")
 
 

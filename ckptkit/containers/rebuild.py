@@ -116,6 +116,7 @@ CALLS: dict[Name, Rebuild] = {
     ("datetime", "time"): small.time,
     ("datetime", "timedelta"): builtin.time_delta,
     ("datetime", "timezone"): small.time_zone,
+    ("zoneinfo", "ZoneInfo._unpickle"): small.zone_info,
     ("decimal", "Decimal"): small.decimal,
     ("fractions", "Fraction"): small.fraction,
     **{("pathlib", name): builtin.path(name) for name in _PATHS},

@@ -115,8 +115,8 @@ def _sequence(kind: str) -> Callable[[Machine, list[Node]], Node]:
         items = _list_of(args[0]) if len(args) == 1 else None if args else []
         if items is None:
             return NotImplemented
-        vm.spend(len(items) // 8)
         hashed = kind in ("set", "frozenset")
+        vm.spend(len(items) // (2 if hashed else 8))
         return SeqNode(distinct(vm, items) if hashed else list(items), kind)
 
     return rebuild

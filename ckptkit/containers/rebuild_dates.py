@@ -79,6 +79,13 @@ def time_zone(vm: Machine, args: list[Node]) -> Node:  # noqa: ARG001
     return Atom("timezone", (offset, name))
 
 
+def zone_info(vm: Machine, args: list[Node]) -> Node:  # noqa: ARG001
+    """``ZoneInfo._unpickle(key, from_cache)``; one that asks for no cache stays a record."""
+    if len(args) == 2 and type(args[0]) is str and len(args[0]) < 256 and args[1] in (1, True):
+        return Atom("zoneinfo.ZoneInfo", (args[0],))
+    return NotImplemented
+
+
 def decimal(vm: Machine, args: list[Node]) -> Node:  # noqa: ARG001
     """``Decimal('1.5')``."""
     text = args[0] if len(args) == 1 else None

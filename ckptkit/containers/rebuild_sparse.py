@@ -110,7 +110,7 @@ def rebuild_from_type(vm: Machine, args: list[Node]) -> Node:
     if len(args) != 4 or type(args[0]) is not GlobalName or type(args[2]) is not SeqNode:
         return NotImplemented
     func, cls, inner, state = args
-    use = vm.tracer.by_id[id(func)]
+    use = vm.tracer.by_id.get(id(func)) or vm.tracer.meet(func.module, func.qualname, vm.at)
     use.calls += 1
     if use.call is None or func.module != "torch._utils":
         return NotImplemented

@@ -251,3 +251,84 @@ def test_protocol_5_buffers():
     value = read(pickle.dumps(bytearray(b"abc"), 5))
     assert isinstance(value, Atom)
     assert value.args == (b"abc",)
+
+
+# -- what older and other writers do -----------------------------------------------------------------
+
+
+def python_2_array(raw):
+    """numpy under Python 2: the data is a ``str``, which is text to nobody but its length."""
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    head = b"cnumpy.core.multiarray\n_reconstruct\nq\x01(cnumpy\nndarray\nK\x00\x85U\x01btRq\x02"
+    return (
+        b"\x80\x02"
+        + head
+        + b"(K\x01K%c\x85" % len(raw)
+        + dtype
+        + b"\x89U"
+        + bytes([len(raw)])
+        + raw
+        + b"tb."
+    )
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\xc3\xa9ab", b"\xff\xfe\x00\x80", b"abcd", b"\xe2\x82\xac\xc3\xa9"]
+)
+def test_arrays_of_python_2_keep_their_bytes(raw):
+    value = read(python_2_array(raw))
+    out = bytearray(value.nbytes)
+    value.storage.source.read_into(0, memoryview(out))
+    assert (bytes(out), value.shape, value.flavour) == (raw, (len(raw),), "ndarray")
+
+
+def test_memo_indices_of_python_2_start_at_one():
+    assert plain(read(b"\x80\x02]q\x01(U\x01aq\x02h\x02h\x02e.")) == ["a", "a", "a"]
+
+
+def test_a_nested_class_is_the_same_name_in_every_protocol():
+    old = read(b"c__builtin__\ngetattr\n(cm\nOuter\nX\x05\0\0\0InnertR)\x81.")
+    new = read(b"\x8c\x01m\x8c\x0bOuter.Inner\x93)\x81.")
+    assert old.name == new.name == GlobalName("m", "Outer.Inner")
+
+
+def test_time_zones_are_atoms():
+    value = read(
+        b"c__builtin__\ngetattr\n(czoneinfo\nZoneInfo\nX\x09\0\0\0_unpickletR(X\x0c\0\0\0Asia/TbilisiK\x01tR."
+    )
+    assert (value.kind, value.args) == ("zoneinfo.ZoneInfo", ("Asia/Tbilisi",))
+
+
+def test_an_object_array_may_hold_itself():
+    dtype = (
+        b"cnumpy\ndtype\n(U\x02O8K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb"
+    )
+    head = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btRq\x02"
+    value = read(head + b"(K\x01K\x02\x85" + dtype + b"\x89](h\x02K\x05etb.")
+    assert isinstance(value, Record)
+    assert value.state.items[4].items[0] is value
+
+
+@pytest.mark.parametrize(
+    "place",
+    [b"K\0K\3\x85K\1\x85", b"K\2K\1\x85K\1\x85", b"J\xff\xff\xff\xffK\1\x85K\1\x85", b"K\0J\xff\xff\xff\xff\x85K\1\x85",
+     b"K\0K\2\x85J\xff\xff\xff\xff\x85", b"K\0K\2\x85)", b"K\0K\2\x85K\2\x85", b"\x88K\1\x85K\1\x85", b"K\0\x88\x85K\1\x85",
+     b"K\0K\1\x85\x88\x85", b"K\0K\2K\2\x86K\1", b"G?\xf0\0\0\0\0\0\0K\1\x85K\1\x85", b"\x8a\x09" + b"\xff" * 8 + b"\x7fK\1\x85K\1\x85",
+     b"K\0\x8a\x05\0\0\0\0\x01\x8a\x05\0\0\0\0\x01\x86K\0K\0\x86", b"K\0(" + b"K\1" * 65 + b"t(" + b"K\1" * 65 + b"t"],
+)  # fmt: skip
+def test_a_view_that_leaves_its_storage_is_refused(place):
+    from ckptkit.containers.storage_node import StorageNode
+    from ckptkit.nodes import Storage
+    from ckptkit.types import DTYPES
+
+    def persistent(_):
+        return StorageNode(Storage("0", 8, None), DTYPES["float32"])
+
+    def tensor(place):
+        return b"ctorch._utils\n_rebuild_tensor_v2\n(NQ" + place + b"\x89}tR."
+
+    honest = read(tensor(b"K\1K\1\x85K\1\x85"), persistent=persistent)
+    assert (honest.shape, honest.offset) == ((1,), 1)
+    with pytest.raises(ContainerError) as caught:
+        read(tensor(place), persistent=persistent)
+    assert caught.value.exit_code in {24, 25}
