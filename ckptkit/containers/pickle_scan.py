@@ -19,6 +19,7 @@ MAX_NESTING = 8  # pickles inside byte strings of pickles
 _MAX_STREAMS = 256  # pickles in a row that are followed one by one
 _MAX_TAIL_NBYTES = 16 << 20  # how far behind a breakage the next pickle is looked for
 _MAX_TRIES = 64
+_MAX_FOLLOWED_NBYTES = 64 << 20  # in all tries together, each counted to the end of the data
 
 # A protocol mark and an opcode that a pickle would begin with, or a GLOBAL in words.
 _RESYNC = re.compile(
@@ -116,11 +117,15 @@ def _follow(
 
 def _resynced(data: bytes, stream: str, limits: Limits) -> Iterator[StreamScan]:
     """The streams inside ``data`` that name something readable."""
-    position = 0
+    position, left = 0, _MAX_FOLLOWED_NBYTES
     for _ in range(_MAX_TRIES):
         hit = _RESYNC.search(data, position)
-        if hit is None:
+        if hit is None or left < 0:
             return
+        left -= len(data) - hit.start()
         attempt, position = _follow(data, f"{stream} +{hit.start()}", limits, hit.start(), 0)
         if is_telling(attempt.scan):
             yield attempt.scan
+        # What was followed is not followed again: the next one begins behind its last new name.
+        named = (use.offset for use in attempt.scan.uses)
+        position = max(position, max(named, default=hit.start()) + 1)
