@@ -12,6 +12,7 @@ from struct import error as ShortRead  # noqa: N812 - said as what it means here
 from typing import NamedTuple
 
 from ckptkit.containers.pickle_machine import Machine, Op
+from ckptkit.containers.pickle_ops_build import BUILD_OPS
 from ckptkit.containers.pickle_ops_collections import COLLECTION_OPS
 from ckptkit.containers.pickle_ops_numbers import NUMBER_OPS
 from ckptkit.containers.pickle_ops_objects import OBJECT_OPS
@@ -36,7 +37,7 @@ def _unknown_opcode(vm: Machine, pos: int) -> int:
     return vm.refuse(f"byte {vm.data[pos - 1]:#04x}, which is no pickle opcode", "a pickle")
 
 
-_KNOWN_OPS = NUMBER_OPS | TEXT_OPS | STACK_OPS | COLLECTION_OPS | OBJECT_OPS
+_KNOWN_OPS = NUMBER_OPS | TEXT_OPS | STACK_OPS | COLLECTION_OPS | OBJECT_OPS | BUILD_OPS
 OPS: tuple[Op, ...] = tuple(_KNOWN_OPS.get(code, _unknown_opcode) for code in range(256))
 
 
