@@ -8,25 +8,40 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+LEVEL_STYLES = {"danger": "bold red", "warning": "yellow", "info": "cyan"}
+
 _PIPE_WIDTH = 100_000  # a name in a pipe is never cut
-INDENT = 2
-_FOLDED_WIDTH = 6  # of any other column, at the least
-_MIN_WIDTH = 14  # of the first column: a name that folds can still be read
+_INDENT = 2
+_GAP = 2  # between columns
+# Columns of short words, which stay in one piece; every other text column may fold.
 _SHORT = frozenset(
     {"level", "how", "outcome", "by", "modified", "whole", "dtype", "shape", "histogram"}
 )
+_LEAST = 5  # a column that folds is never narrower,
+_LEAST_FIRST = 14  # and the first one, of names, is wider
+
+
+@dataclass(slots=True, kw_only=True)
+class _Block:
+    """Cells in columns, laid out when the width is known."""
+
+    headings: Sequence[str]
+    rows: list[list[Text]]
+    numbers: Sequence[str] = ()
+    has_headings: bool = True
+    last_is_total: bool = False
 
 
 def show(parts: Iterable[Any]) -> None:
-    """Print renderables to stdout: coloured on a terminal, plain and uncut elsewhere."""
+    """Print blocks and texts to stdout: coloured on a terminal, plain and uncut elsewhere."""
     plain = not sys.stdout.isatty()
     buffer = io.StringIO()
     console = Console(
@@ -36,20 +51,15 @@ def show(parts: Iterable[Any]) -> None:
     )  # fmt: skip
     width = console.width
     for part in parts:
-        if part is not None:
-            # Where the numbers alone need more than there is, the terminal wraps; rich would cut.
-            console.width = max(width, getattr(part, "needed", 0))
+        if isinstance(part, _Block):
+            # The widths are ours: where rich would squeeze columns it loses words.
+            console.width = _PIPE_WIDTH
+            console.print(_laid_out(part, width))
+            console.width = width
+        elif part is not None:
             console.print(part)
     if plain:
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
-
-
-class _Block(Padding):
-    """An indented table. ``needed`` columns of text are the least that it can be shown in."""
-
-    def __init__(self, content: Table, needed: int = 0) -> None:
-        super().__init__(content, (0, 0, 0, INDENT))
-        self.needed = needed + INDENT
 
 
 def table(
@@ -62,37 +72,26 @@ def table(
     """A table without lines, and without the columns in which no row says anything.
 
     The columns called ``numbers`` are right-aligned. On a narrow terminal names and sentences
-    fold, nothing is cut, and short words (``_SHORT``) stay in one piece.
+    fold, and nothing is cut.
     """
     cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     told = [i for i in range(len(headings)) if any(row[i].plain for row in cells)]
-    made = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
-    needed = 2 * max(len(told) - 1, 0)
-    for i in told:
-        right = headings[i] in numbers
-        longest = max(cell_len(text) for text in (headings[i], *(row[i].plain for row in cells)))
-        whole = right or headings[i] in _SHORT
-        least = longest if whole else min(longest, _FOLDED_WIDTH if made.columns else _MIN_WIDTH)
-        needed += least
-        made.add_column(
-            Text(headings[i], style="dim"), justify="right" if right else "left",
-            no_wrap=whole, overflow="fold", min_width=least,
-        )  # fmt: skip
-    for position, row in enumerate(cells):
-        style = "bold" if last_is_total and position == len(cells) - 1 else ""
-        made.add_row(*(row[i] for i in told), style=style)
-    return _Block(made, needed)
+    return _Block(
+        headings=[headings[i] for i in told],
+        rows=[[row[i] for i in told] for row in cells],
+        numbers=numbers,
+        last_is_total=last_is_total,
+    )
 
 
 def facts(rows: Iterable[tuple[str, Any]]) -> Any:
-    """Labelled facts, one or more lines each; rows without a value are left out."""
-    grid = Table(box=None, show_header=False, show_edge=False, pad_edge=False, padding=(0, 1))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in rows:
-        if value:
-            grid.add_row(label, value)
-    return _Block(grid) if grid.row_count else None
+    """Labelled facts, one or more lines each; those without a value are left out."""
+    told = [
+        [Text(label, style="dim"), value if isinstance(value, Text) else Text(str(value))]
+        for label, value in rows
+        if value
+    ]
+    return _Block(headings=("whole", ""), rows=told, has_headings=False) if told else None
 
 
 def text(*parts: str | tuple[str, str]) -> Text:
@@ -105,4 +104,47 @@ def lines(items: Iterable[Text | str]) -> Text:
     return Text("\n").join(item if isinstance(item, Text) else Text(item) for item in items)
 
 
-LEVEL_STYLES = {"danger": "bold red", "warning": "yellow", "info": "cyan"}
+def _laid_out(block: _Block, width: int) -> Padding:
+    made = Table(
+        box=None, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0),
+        show_header=block.has_headings,
+    )  # fmt: skip
+    for heading, room in zip(block.headings, _widths(block, width - _INDENT), strict=True):
+        right = heading in block.numbers
+        made.add_column(
+            Text(heading, style="dim"), width=room, justify="right" if right else "left",
+            no_wrap=right or heading in _SHORT, overflow="fold",
+        )  # fmt: skip
+    for position, row in enumerate(block.rows):
+        is_total = block.last_is_total and position == len(block.rows) - 1
+        made.add_row(*row, style="bold" if is_total else "")
+    return Padding(made, (0, 0, 0, _INDENT), expand=False)
+
+
+def _widths(block: _Block, room: int) -> list[int]:
+    """What each column needs, and where that is too much the widest of those that fold give way.
+
+    If the others alone need more, the sum is too wide and the terminal wraps the lines.
+    """
+    widths = [
+        max(
+            Text(heading).cell_len if block.has_headings else 0,
+            *(max(line.cell_len for line in row[i].split("\n")) if row[i] else 0
+              for row in block.rows),
+        )
+        for i, heading in enumerate(block.headings)
+    ]  # fmt: skip
+    folding = {
+        i: _LEAST_FIRST if i == 0 else _LEAST
+        for i, heading in enumerate(block.headings)
+        if heading not in block.numbers and heading not in _SHORT
+    }
+    excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    while excess > 0:
+        able = [i for i, least in folding.items() if widths[i] > least]
+        if not able:
+            break
+        widest = max(able, key=lambda i: widths[i])
+        widths[widest] -= 1
+        excess -= 1
+    return widths

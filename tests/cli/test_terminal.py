@@ -220,7 +220,7 @@ def test_sizes_counts_and_sparklines():
     assert sparkline((0, 0)) == ""
 
 
-@pytest.mark.parametrize("width", ["60", "80", "140"])
+@pytest.mark.parametrize("width", ["40", "60", "71", "80", "140"])
 def test_no_word_is_lost_on_a_narrow_terminal(zoo, width):
     def letters(text):
         return sorted(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\s", "", text))
