@@ -32,15 +32,19 @@ def load_command(path: Path) -> list[str]:
 def seal(path: Path, folder: Path) -> Path:
     """A v2 folder with the same tensors."""
     if not folder.exists():
-        command = inspect_command(path)[:1] + ["migrate", str(path), str(folder)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        command = [inspect_command(path)[0], "migrate", str(path), str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
 def bench_inspect(files: dict[str, Path], console: Console) -> bool:
     """Print the table; True if every limit was kept."""
     sealed = seal(files["zip"], files["zip"].with_suffix(".v2"))
-    targets = {"1 GB torch zip": files["zip"], "1 GB safetensors": files["safetensors"], "1 GB v2": sealed}
+    targets = {
+        "1 GB torch zip": files["zip"],
+        "1 GB safetensors": files["safetensors"],
+        "1 GB v2": sealed,
+    }
     commands: dict[str, list[str]] = {"pass": [PYTHON, "-c", "pass"]}
     for name, path in targets.items():
         commands[f"{name}, table"] = inspect_command(path)
@@ -50,7 +54,9 @@ def bench_inspect(files: dict[str, Path], console: Console) -> bool:
     slow = {"pass": [PYTHON, "-c", "pass"]}
     slow |= {f"{count} tensors": inspect_command(files[count]) for count in ("10k", "100k")}
     many = interleave(slow, 3)
-    table = Table(title="inspect: seconds above `python -c pass` (median of rounds)", title_justify="left")
+    table = Table(
+        title="inspect: seconds above `python -c pass` (median of rounds)", title_justify="left"
+    )
     for column in ("command", "seconds", "limit"):
         table.add_column(column, justify="left" if column == "command" else "right")
     kept = [add_row(table, name, runs) for name in runs if name != "pass"]

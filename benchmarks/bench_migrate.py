@@ -39,7 +39,7 @@ def bench_migrate(files: dict[str, Path], console: Console) -> bool:
         "cp, then fsync": shell(clean + 'cp "$1" "$2" && sync "$2"', source, out),
         "ckptkit migrate": shell(clean + f'exec {ckptkit} migrate "$1" "$2"', source, out),
         "torch.load + safetensors.save_file + fsync": shell(
-            clean + f"exec {PYTHON} -c '{CONVERT}' \"$1\" \"$2\"", source, out
+            clean + f'exec {PYTHON} -c \'{CONVERT}\' "$1" "$2"', source, out
         ),
     }
     runs = interleave(commands, ROUNDS)

@@ -32,7 +32,8 @@ def large_state(nbytes: int) -> dict[str, torch.Tensor]:
 
 def small_state(count: int) -> dict[str, torch.Tensor]:
     """``count`` tensors of 256 bytes each."""
-    return {f"blocks.{i // 10}.part_{i % 10}.weight": torch.full((64,), float(i)) for i in range(count)}
+    names = (f"blocks.{i // 10}.part_{i % 10}.weight" for i in range(count))
+    return {name: torch.full((64,), float(i)) for i, name in enumerate(names)}
 
 
 def make_files(folder: Path, nbytes: int) -> dict[str, Path]:

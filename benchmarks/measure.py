@@ -26,7 +26,7 @@ def run_once(command: Command) -> Run:
     # Compiled modules are kept, as after any installation; some environments forbid that.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, **pipes) as process:  # noqa: S603
+    with subprocess.Popen(command, env=environment, **pipes) as process:
         error = process.stderr.read() if process.stderr else b""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -24,7 +24,7 @@ FILES = {
     "lpips/weights/v0.1/squeeze.pth": "a bare state_dict in the stacked pickles of old PyTorch",
     "torchmetrics/functional/image/dists_models/weights.pt": "a dict of loose tensors, old format",
     "pesto/weights/mir-1k.ckpt": "a PyTorch Lightning checkpoint",
-    "chgnet/pretrained/0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar": "a training dict with its optimizer",
+    "chgnet/pretrained/0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar": "a training dict and optimizer",
 }
 SUFFIX = re.compile(r"\.(pth\.tar|pth|pt|ckpt)$")
 console = Console()
@@ -64,7 +64,7 @@ def show(source: Path, what: str, out: Path) -> None:
     run("verify", target)
     sealed = json.loads(run("inspect", target, "--json", quiet=True))
     count, nbytes = read_elsewhere(target)
-    console.print(f"[green]The official safetensors library reads {count} tensors, {nbytes:,} bytes.")
+    console.print(f"[green]safetensors itself reads {count} tensors, {nbytes:,} bytes.")
     if nbytes != sealed["total"]["nbytes"]:
         sys.exit(f"{target}: expected {sealed['total']['nbytes']} bytes")
 

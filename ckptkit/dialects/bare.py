@@ -28,7 +28,9 @@ class Bare:
         if is_averaged_model(root):
             return Recognition(52, ("n_averaged beside module.* names: an AveragedModel",))
         if is_state_dict(root):
-            return Recognition(50, (f"{len(root)} names, every one of a tensor", *_wrapping(root)))
+            return Recognition(
+                50, (f"{len(root)} names of tensors, no other keys", *_wrapping(root))
+            )
         if isinstance(root, MapNode) and len(root) == 1 and (found := find_weights(root, ())):
             path = "/".join(str(key) for key in found[0].path)
             return Recognition(50, (f"nothing but a state_dict, under {path!r}",))

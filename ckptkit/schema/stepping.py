@@ -33,7 +33,7 @@ def step(start: int, stop: int) -> Callable[[Callable[[MapNode], Stepped]], Migr
     """
 
     def register(run: Callable[[MapNode], Stepped]) -> Migrator:
-        title = (run.__doc__ or "").strip().partition("\n")[0]
+        title = (run.__doc__ or "").strip().partition("\n")[0].replace("``", "'")
         return Migrator(start, stop, run.__name__, title, run)
 
     return register

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = {"ckptkit": ROOT, "ckptkit_trainers": ROOT / "trainers", "ckptkit_plugins": ROOT / "plugins"}
+SOURCES = {
+    "ckptkit": ROOT,
+    "ckptkit_trainers": ROOT / "trainers",
+    "ckptkit_plugins": ROOT / "plugins",
+}
 
 #: Rank of each room; a module may import rooms of a lower rank, and its own.
 RANKS = {
@@ -61,7 +65,9 @@ def imports_of(path, module):
                 base = ".".join([*above, *([base] if base else [])])
             if base not in SOURCES:  # of `from ckptkit import errors` only ckptkit.errors counts
                 yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES)
+            yield from (
+                f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES
+            )
 
 
 def room_of(module):
@@ -73,7 +79,9 @@ def room_of(module):
 
 
 def test_every_module_has_a_room():
-    assert {m for m in MODULES if room_of(m) is None or (room_of(m) == "ckptkit" and m != "ckptkit")} == set()
+    assert {
+        m for m in MODULES if room_of(m) is None or (room_of(m) == "ckptkit" and m != "ckptkit")
+    } == set()
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -82,9 +90,13 @@ def test_imports_point_down(module):
     upward = [
         name
         for name in imports_of(MODULES[module], module)
-        if (other := room_of(name)) and other != room and RANKS[other] >= RANKS[room]
+        if (other := room_of(name))
+        and other != room
+        and RANKS[other] >= RANKS[room]
         # the lazy public face is what trainers and plugins see, not a room of its own
-        and not (name == "ckptkit" and room in ("ckptkit.cli", "ckptkit_trainers", "ckptkit_plugins"))
+        and not (
+            name == "ckptkit" and room in ("ckptkit.cli", "ckptkit_trainers", "ckptkit_plugins")
+        )
     ]
     assert upward == []
 
@@ -102,7 +114,7 @@ def test_libraries_stay_at_home(module):
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_fsync_and_rename_live_in_storage(module):
-    if module.startswith("ckptkit.storage") or module.startswith("ckptkit.testing"):
+    if module.startswith(("ckptkit.storage", "ckptkit.testing")):
         return
     calls = {
         f"{node.value.id}.{node.attr}"

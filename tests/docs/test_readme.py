@@ -41,7 +41,8 @@ def test_there_is_something_to_run():
 
 
 @pytest.mark.parametrize(
-    "page", sorted(p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    "page",
+    sorted(p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]),
 )
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()

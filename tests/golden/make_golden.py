@@ -35,8 +35,19 @@ def training_dict():
     import torch
 
     model = weights()
-    moments = {"step": torch.tensor(70.0), "exp_avg": torch.full((2, 3), 0.25), "exp_avg_sq": torch.full((2, 3), 0.5)}
-    group = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "params": [0]}
+    moments = {
+        "step": torch.tensor(70.0),
+        "exp_avg": torch.full((2, 3), 0.25),
+        "exp_avg_sq": torch.full((2, 3), 0.5),
+    }
+    group = {
+        "lr": 1e-3,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "amsgrad": False,
+        "params": [0],
+    }
     return {
         "epoch": 6,
         "global_step": 70,
@@ -61,7 +72,11 @@ def make():
     torch.save(weights(), HERE / "v0.pt")
     torch.save(training_dict(), HERE / "v1.pt")
     migrate(HERE / "v1.pt", HERE / "v2", MigrateOptions(created="2025-01-01T00:00:00Z"))
-    files = sorted(p for p in HERE.rglob("*") if p.is_file() and p.suffix in (".pt", ".safetensors", ".msgpack"))
+    files = sorted(
+        p
+        for p in HERE.rglob("*")
+        if p.is_file() and p.suffix in (".pt", ".safetensors", ".msgpack")
+    )
     digests = {p.relative_to(HERE).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}
     LEDGER.write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
 

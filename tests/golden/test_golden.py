@@ -29,7 +29,14 @@ MOMENTS = {
     "exp_avg": ("float32", (2, 3), struct.pack("<6f", *[0.25] * 6)),
     "exp_avg_sq": ("float32", (2, 3), struct.pack("<6f", *[0.5] * 6)),
 }
-GROUP = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "params": [0]}
+GROUP = {
+    "lr": 1e-3,
+    "betas": (0.9, 0.999),
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "amsgrad": False,
+    "params": [0],
+}
 
 
 def facts(tensor: TensorNode):
@@ -79,7 +86,12 @@ def test_version_1_and_its_sealed_form_read_as_the_same_document(name, version):
     assert document["history"]["train_loss"] == [0.5, 0.25]
     assert math.isnan(document["history"]["val_loss"][1])
     config = document["config"]
-    assert (config["name"], config["size"], config[7], list(config)[-1]) == ("gölden", (2, 3), None, 7)
+    assert (config["name"], config["size"], config[7], list(config)[-1]) == (
+        "gölden",
+        (2, 3),
+        None,
+        7,
+    )
     assert str(config["dtype"]) == "torch.bfloat16"
 
 

@@ -1,6 +1,6 @@
 """Law: whatever torch.save wrote, every leaf of it is in the sealed folder, to the bit."""
 
-import datetime
+import datetime as dt
 import pathlib
 import tempfile
 from collections import OrderedDict, defaultdict
@@ -45,7 +45,7 @@ def tensors(draw):
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.binary(max_size=8),
-    st.complex_numbers(), st.just(datetime.datetime(2026, 11, 22, 3, 0, 1, 5)), st.just(pathlib.PurePosixPath("/runs/a")),
+    st.complex_numbers(), st.just(dt.datetime(2026, 11, 22, 3, 0, 1, 5, tzinfo=dt.UTC)), st.just(pathlib.PurePosixPath("/runs/a")),
     st.sampled_from([torch.float32, torch.Size([2, 3]), torch.device("cpu"), np.float64(0.5)]),
     st.builds(lambda n: np.arange(n, dtype="<f4"), st.integers(0, 5)),
 )  # fmt: skip

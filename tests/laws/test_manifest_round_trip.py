@@ -25,7 +25,9 @@ from ckptkit.types import DTYPES, ByteSpan
 THOROUGH = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 UTF8 = st.text(max_size=6)
 PLAIN = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), UTF8, st.binary(max_size=4)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), UTF8, st.binary(max_size=4)
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(UTF8, inner, max_size=3)),
     max_leaves=6,
 )
@@ -54,7 +56,9 @@ def tables(draw, n_files=2):
         )  # fmt: skip
         if draw(st.booleans()):
             rows.append(TensorRow("", "float32", shape, -1, ByteSpan(0, 0), flavour="meta"))
-    shared = [SharedStorage(100, ((0, 3), (len(rows) - 1, 0)))] if rows and draw(st.booleans()) else []
+    shared = (
+        [SharedStorage(100, ((0, 3), (len(rows) - 1, 0)))] if rows and draw(st.booleans()) else []
+    )
     return rows, ends, shared
 
 

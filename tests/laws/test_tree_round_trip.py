@@ -218,7 +218,14 @@ def test_many_tensors_below_many_levels_are_refused():
         node = node.items[0]
     storage = Storage("0", 8, None)
     node.items = [
-        TensorNode(dtype=DTYPES["uint8"], shape=(1,), strides=(n + 1,), offset=0, storage=storage, flavour="meta")
+        TensorNode(
+            dtype=DTYPES["uint8"],
+            shape=(1,),
+            strides=(n + 1,),
+            offset=0,
+            storage=storage,
+            flavour="meta",
+        )
         for n in range(1_100)
     ]
     with pytest.raises(LimitExceededError, match="absurd"):

@@ -44,7 +44,22 @@ def test_every_key_of_a_training_dict_finds_its_section():
         "best": {"name": "loss"}, "epoch": 4, "epoch_means": "last", "step": 99, "step_means": "completed", "samples": 640,
     }  # fmt: skip
     new = as_python(run(old))
-    assert list(new) == ["model", "ema", "optimizer", "scheduler", "scaler", "rng", "data", "progress", "metrics", "history", "config", "trackers", "provenance", "extra"]
+    assert list(new) == [
+        "model",
+        "ema",
+        "optimizer",
+        "scheduler",
+        "scaler",
+        "rng",
+        "data",
+        "progress",
+        "metrics",
+        "history",
+        "config",
+        "trackers",
+        "provenance",
+        "extra",
+    ]
     assert new["progress"] == {
         "epochs_completed": 5, "optimizer_steps": 99, "samples": 640,
         "as_stored": {"epoch": 4, "step": 99, "samples": 640}, "epoch_means": "last", "step_means": "completed",
@@ -67,9 +82,14 @@ def test_an_epoch_is_counted_only_where_its_meaning_is_known(stored, means, comp
     assert equal(progress["epoch_means"], means)
 
 
-@pytest.mark.parametrize(("means", "completed"), [("completed", 10), ("last", 11), ("unknown", None), ("next", None)])
+@pytest.mark.parametrize(
+    ("means", "completed"), [("completed", 10), ("last", 11), ("unknown", None), ("next", None)]
+)
 def test_a_step_is_counted_only_where_its_meaning_is_known(means, completed):
-    assert run({"step": 10, "step_means": means}).document["progress"].get("optimizer_steps") == completed
+    assert (
+        run({"step": 10, "step_means": means}).document["progress"].get("optimizer_steps")
+        == completed
+    )
 
 
 def test_nothing_known_means_no_progress_section():
@@ -126,8 +146,16 @@ def test_no_leaf_is_lost_and_every_one_is_where_the_moves_say(document):
 
 
 def test_moves_join_end_to_end():
-    first = [Move(("net",), ("model",), {"module.w": "w"}, "unwrapped"), Move(("a", "b"), ("epoch",)), Move(("gone",), ("x",))]
-    second = [Move(("model",), ("weights",)), Move(("model", "w"), ("special",)), Move(("epoch",), ("progress", "as_stored", "epoch"))]
+    first = [
+        Move(("net",), ("model",), {"module.w": "w"}, "unwrapped"),
+        Move(("a", "b"), ("epoch",)),
+        Move(("gone",), ("x",)),
+    ]
+    second = [
+        Move(("model",), ("weights",)),
+        Move(("model", "w"), ("special",)),
+        Move(("epoch",), ("progress", "as_stored", "epoch")),
+    ]
     joined = compose_moves(first, second)
     assert follow(joined, ("net", "module.b")) == ("weights", "module.b")
     assert follow(joined, ("net", "module.w")) == ("special",)
@@ -154,10 +182,17 @@ def test_a_long_list_of_steps_shares_its_subtrees():
 def test_a_released_step_is_never_edited():
     released = json.loads(LEDGER.read_text())
     found = {path.name: sha256(path.read_bytes()).hexdigest() for path in STEPS_DIR.glob("v*.py")}
-    assert found == released, "a released step changed: write a new one instead (docs/migrations.md)"
+    assert found == released, (
+        "a released step changed: write a new one instead (docs/migrations.md)"
+    )
 
 
 def test_steps_use_literal_keys_and_no_live_class():
     for path in STEPS_DIR.glob("v*.py"):
         imports = set(re.findall(r"^(?:from|import) (\S+)", path.read_text(), re.MULTILINE))
-        assert imports <= {"__future__", "ckptkit.nodes", "ckptkit.protocols", "ckptkit.schema.stepping"}
+        assert imports <= {
+            "__future__",
+            "ckptkit.nodes",
+            "ckptkit.protocols",
+            "ckptkit.schema.stepping",
+        }

@@ -24,7 +24,10 @@ def code_words(text):
 def test_every_dtype_is_listed_with_its_size_and_its_stored_form():
     listed = {row[0]: row[1:] for row in rows("Dtypes")[1:]}
     expected = {
-        name: [str(d.nbytes), d.safetensors + (f" x {d.stored_elems}" if d.stored_elems > 1 else "")]
+        name: [
+            str(d.nbytes),
+            d.safetensors + (f" x {d.stored_elems}" if d.stored_elems > 1 else ""),
+        ]
         for name, d in DTYPES.items()
     }
     assert listed == expected
@@ -75,6 +78,8 @@ def test_every_promised_section_of_the_law_is_there():
 def test_code_refers_only_to_sections_that_exist():
     root = Path(__file__).parents[2] / "ckptkit"
     for path in root.rglob("*.py"):
-        for names in re.findall(r"docs/format\.md,? sections? ((?:\"[^\"]+\"(?:, | and )?)+)", path.read_text()):
+        for names in re.findall(
+            r"docs/format\.md,? sections? ((?:\"[^\"]+\"(?:, | and )?)+)", path.read_text()
+        ):
             for name in re.findall(r"\"([^\"]+)\"", names):
                 assert name in SECTIONS or name in validate.SECTION_VERSIONS, f"{path.name}: {name}"

@@ -17,7 +17,9 @@ FIELDS = ("When", "Since", "Merge", "On error")
 def of_docstring(name: str) -> dict[str, str]:
     text = " ".join(vars(specs)[name].__doc__.split()).replace("``", "`")
     parts = re.split(rf"({'|'.join(FIELDS)}): ", text)
-    return {"": parts[0].strip()} | {k: v.strip() for k, v in zip(parts[1::2], parts[2::2], strict=True)}
+    return {"": parts[0].strip()} | {
+        k: v.strip() for k, v in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 def of_docs(name: str) -> dict[str, str]:

@@ -49,7 +49,8 @@ def row(registry: Registry, name: str):
 def test_a_plugin_brings_its_dialect_beside_ours(plugin):
     registry = Registry([plugin("good_a", GOOD.format(name="mine"))])
     names = [dialect.name for dialect in registry.dialects()]
-    assert "mine" in names and "bare" in names
+    assert "mine" in names
+    assert "bare" in names
     assert row(registry, "good_a")[4:] == ("loaded", (), ("mine",), "")
 
 
@@ -81,7 +82,9 @@ def test_a_broken_plugin_is_left_out_and_its_error_recorded(plugin, source, told
 def test_two_dialects_of_one_name_are_refused_by_name(plugin):
     points = [plugin("one", GOOD.format(name="same")), plugin("two", GOOD.format(name="same"))]
     registry = Registry(points)
-    with pytest.raises(PluginConflictError, match=r"plugin two: offers 'same', which one \(dist-one"):
+    with pytest.raises(
+        PluginConflictError, match=r"plugin two: offers 'same', which one \(dist-one"
+    ):
         registry.dialects()
     assert row(registry, "two").state == "failed"  # the table says it without raising
 
@@ -131,7 +134,9 @@ def install(folder: Path, name: str, text: str) -> None:
 def test_discovery_agrees_with_importlib_metadata(tmp_path):
     from importlib.metadata import distributions
 
-    install(tmp_path, "with_plugin", "[console_scripts]\nx = y:z\n\n[ckptkit]\na = mod.a\nb = mod:b\n")
+    install(
+        tmp_path, "with_plugin", "[console_scripts]\nx = y:z\n\n[ckptkit]\na = mod.a\nb = mod:b\n"
+    )
     install(tmp_path, "without", "[console_scripts]\nckptkit = y:z\n")
     install(tmp_path, "spaced", "[ckptkit]\n# a comment\n  c=mod.c:attr \n[other]\nd = e\n")
     ours = {(point.name, point.value) for point in find_entry_points("ckptkit", [str(tmp_path)])}
@@ -159,4 +164,6 @@ def test_plugins_in_a_zip_on_the_path_are_found_too(tmp_path):
     with zipfile.ZipFile(archive, "w") as out:
         out.writestr("zipped-3.0.dist-info/METADATA", "Name: zipped\nVersion: 3.0\n")
         out.writestr("zipped-3.0.dist-info/entry_points.txt", "[ckptkit]\nz = zmod\n")
-    assert find_entry_points("ckptkit", [str(archive)]) == [EntryPoint("z", "zmod", "zipped", "3.0")]
+    assert find_entry_points("ckptkit", [str(archive)]) == [
+        EntryPoint("z", "zmod", "zipped", "3.0")
+    ]

@@ -270,7 +270,10 @@ def test_a_column_that_cannot_be_is_named(column, value):
 def test_more_devices_than_a_byte_can_tell_apart_are_kept():
     rows = [row(f"w{i}", 8 + 16 * i, 24 + 16 * i, device=f"odd:{i}") for i in range(300)]
     files = [FileEntry("model.safetensors", 10_000, "data")]
-    assert list(parse_manifest(dump_manifest(manifest(*rows, files=files)), "m").tensors.rows()) == rows
+    assert (
+        list(parse_manifest(dump_manifest(manifest(*rows, files=files)), "m").tensors.rows())
+        == rows
+    )
 
 
 def test_a_device_that_is_no_text_is_written_with_escapes():

@@ -29,7 +29,9 @@ from ckptkit.verbs.open import load
 def source(tmp_path):
     state = {
         "epoch": 3,
-        "model_state_dict": OrderedDict({"module.w": torch.arange(6.0).reshape(2, 3), "module.b": torch.ones(3)}),
+        "model_state_dict": OrderedDict(
+            {"module.w": torch.arange(6.0).reshape(2, 3), "module.b": torch.ones(3)}
+        ),
         "optimizer_state_dict": torch.optim.SGD([torch.zeros(1)], lr=0.1).state_dict(),
     }
     torch.save(state, tmp_path / "run.pt")
@@ -46,7 +48,9 @@ def test_the_result_lies_beside_the_source_which_stays(source):
     assert report.target == source.with_name("run")
     assert source.read_bytes() == before
     assert "model.safetensors" in below(report.target)
-    assert torch.equal(load_file(report.target / "model.safetensors")["w"], torch.arange(6.0).reshape(2, 3))
+    assert torch.equal(
+        load_file(report.target / "model.safetensors")["w"], torch.arange(6.0).reshape(2, 3)
+    )
 
 
 def test_a_dry_run_writes_nothing_and_tells_the_same(source, tmp_path):
@@ -75,7 +79,7 @@ def test_the_source_goes_only_after_the_proof(source, tmp_path):
     assert report.source_removed
     assert not source.exists()
     source.write_bytes(b"PK\x03\x04 broken")
-    with pytest.raises(Exception, match="run.pt"):
+    with pytest.raises(Exception, match=r"run\.pt"):
         migrate(source, tmp_path / "again", MigrateOptions(remove_source=True))
     assert source.exists()
     assert not (tmp_path / "again").exists()
@@ -138,7 +142,13 @@ def test_bytes_that_read_back_different_are_never_committed(source, tmp_path, mo
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("a.pt", "a"), ("a.b.ckpt", "a.b"), ("m.pth.tar", "m"), ("noext", "noext.v2"), (".pt", ".pt.v2")],
+    [
+        ("a.pt", "a"),
+        ("a.b.ckpt", "a.b"),
+        ("m.pth.tar", "m"),
+        ("noext", "noext.v2"),
+        (".pt", ".pt.v2"),
+    ],
 )
 def test_the_default_name_loses_only_a_checkpoints_suffix(tmp_path, name, target):
     assert default_target(tmp_path / name) == tmp_path / target
@@ -193,10 +203,10 @@ def test_a_file_of_a_sealed_folder_that_shrank_or_went_is_named(source):
     with load(folder) as sealed:
         assert any("note.txt" in notice.message for notice in sealed.notices)
     os.truncate(folder / "model.safetensors", 10)
-    with pytest.raises(TruncatedFileError, match="model.safetensors"):
+    with pytest.raises(TruncatedFileError, match=r"model\.safetensors"):
         load(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(Exception, match="model.safetensors"):
+    with pytest.raises(Exception, match=r"model\.safetensors"):
         load(folder)
 
 

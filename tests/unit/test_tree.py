@@ -43,7 +43,9 @@ def tensor(storage=None, **changes):
 
 def test_the_tokens_are_those_of_the_law():
     shared = SeqNode([1], "tuple")
-    tree = MapNode([("a", shared), ("b", shared), (2, "x"), ("n", GlobalName("m", "q"))], "OrderedDict")
+    tree = MapNode(
+        [("a", shared), ("b", shared), (2, "x"), ("n", GlobalName("m", "q"))], "OrderedDict"
+    )
     assert flatten(tree).tokens == [
         [1, 1, 4], "a", [2, 1, 1], 1, "b", [0, 1], 2, "x", "n", [5, "m", "q"],
     ]  # fmt: skip
@@ -136,9 +138,22 @@ def test_paths_print_safely(path, text):
 def test_walk_shows_every_part_where_it_is():
     attrs = MapNode({"_metadata": MapNode({"": 1})})
     record = Record(
-        GlobalName("m", "q"), "call", (1,), MapNode({"k": 2}), [3, MapNode({"s": 4})], [5], MapNode({"e": 6})
+        GlobalName("m", "q"),
+        "call",
+        (1,),
+        MapNode({"k": 2}),
+        [3, MapNode({"s": 4})],
+        [5],
+        MapNode({"e": 6}),
     )
-    tree = MapNode([("od", MapNode([], "OrderedDict", attrs)), ("r", record), (SeqNode([7], "tuple"), 8), ("at", Atom("slice", (1, None, 2)))])
+    tree = MapNode(
+        [
+            ("od", MapNode([], "OrderedDict", attrs)),
+            ("r", record),
+            (SeqNode([7], "tuple"), 8),
+            ("at", Atom("slice", (1, None, 2))),
+        ]
+    )
     places = {path_text(path): node for path, node in walk(tree)}
     leaves = {text: node for text, node in places.items() if type(node) is int}
     assert leaves == {
@@ -361,5 +376,7 @@ def test_sets_are_written_in_one_order_whatever_the_hash_seed():
 
 def test_the_tree_imports_neither_torch_nor_numpy():
     program = "import sys, ckptkit.tree as t; t.to_python(t.to_node({'a': [1, {2}]})); print('torch' in sys.modules, 'numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["False", "False"]
