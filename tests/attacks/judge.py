@@ -71,6 +71,7 @@ class Child:
     def ask(self, job: Job) -> dict[str, Any]:
         """Hand one case over and wait for the answer."""
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._process = self._start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -86,8 +87,7 @@ class Child:
             told: dict[str, Any] = json.loads(answer)
             return told
         self._process.kill()
-        code = self._process.wait()
-        self._process = None
+        code = self.close()
         return {
             "escaped": f"the process hung or died (exit {code}): {self._last_words()}",
             "executed": [],
@@ -106,11 +106,14 @@ class Child:
                 env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.wait()
+    def close(self) -> int:
+        """End the process and let go of its pipes; its exit status."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        with process:  # closes both pipes, so that the loop of the child ends, and waits
+            pass
+        return process.returncode
 
 
 def run(jobs: Sequence[Job], folder: Path, workers: int = 2) -> list[dict[str, Any]]:
