@@ -66,7 +66,8 @@ def _nbytes(path: str) -> int | None:
     """What there is to read, for the bar alone."""
     try:
         if os.path.isdir(path):  # noqa: PTH112
-            return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
+            with os.scandir(path) as entries:
+                return sum(entry.stat().st_size for entry in entries if entry.is_file())
         return os.path.getsize(path)  # noqa: PTH202
     except OSError:
         return None

@@ -45,17 +45,33 @@ def _renamed(move: Move, rest: Path) -> Path:
 
 
 def account_for(root: Node, document: MapNode, moves: Sequence[Move]) -> Iterator[Placed]:
-    """Yield every leaf of ``root`` with the place where ``document`` has the very same value."""
+    """Yield every leaf of ``root`` with the place where ``document`` has the very same value.
+
+    A container that is the same object in both vouches for all that lies in it.
+    """
     book, parents = MoveBook(moves), _Parents(document)
+    whole: dict[Path, Move] = {}  # places of such containers, and by which move they got there
     for path, node in walk(root):
+        found = book.find(path)
         if isinstance(node, _CONTAINERS) and not _is_empty(node):
+            if found is not None and _vouched(whole, path, found[1], parents, found[0], node):
+                whole[path] = found[1]
             continue
         nbytes = node.nbytes if isinstance(node, (TensorNode, BlobNode)) else 0
-        found = book.find(path)
-        if found is not None and parents.has(found[0], node):
+        if found is not None and _vouched(whole, path, found[1], parents, found[0], node):
             yield Placed(path, found[0], nbytes, found[1].note)
         else:
             yield Placed(path, None, nbytes)
+
+
+def _vouched(
+    whole: dict[Path, Move], path: Path, move: Move, parents: _Parents, target: Path, node: Node
+) -> bool:
+    """Say whether ``node`` is at ``target``: its container is there, or it is looked up."""
+    # A child's place is one key below its container's, or two: (".keys", 3), (".args", 0).
+    if whole.get(path[:-1]) is move or whole.get(path[:-2]) is move:
+        return True
+    return parents.has(target, node)
 
 
 def _is_empty(node: Node) -> bool:
@@ -78,7 +94,10 @@ class _Parents:
             other = self._resolve(path)
         except KeyError:
             return False
-        return other is node or equal(other, node)
+        if other is node:
+            return True
+        filled = isinstance(node, _CONTAINERS) and not _is_empty(node)
+        return not filled and equal(other, node)
 
     def _resolve(self, path: Path) -> Node:
         try:

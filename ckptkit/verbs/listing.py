@@ -244,9 +244,8 @@ def _stats(path: FilePath) -> Iterator[os.stat_result]:
     """The stat of a file, or of the files directly in a folder."""
     try:
         if path.is_dir():
-            for entry in os.scandir(path):
-                if entry.is_file():
-                    yield entry.stat()
+            with os.scandir(path) as entries:
+                yield from [entry.stat() for entry in entries if entry.is_file()]
         else:
             yield path.stat()
     except OSError:  # gone or forbidden: the row says so already
