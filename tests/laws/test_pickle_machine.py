@@ -37,13 +37,19 @@ def test_what_pickle_writes_is_read(value, protocol, shrunk):
     data = pickle.dumps(value, protocol)
     if shrunk:
         data = pickletools.optimize(data)
-    agree(read(data), value)
+    agree(read(data), written(value, data, protocol))
+
+
+def written(value, data, protocol):
+    """What the pickle says: protocol 0 spells a NaN in words, which have no payload."""
+    return value if protocol else pickle.loads(data)
 
 
 @settings(max_examples=100, deadline=None)
 @given(value=picklable_values(), protocol=st.integers(0, 5))
 def test_pickles_in_pure_python_write_the_same_to_us(value, protocol):
-    agree(read(pickle._dumps(value, protocol)), value)
+    data = pickle._dumps(value, protocol)
+    agree(read(data), written(value, data, protocol))
 
 
 @settings(max_examples=100, deadline=None)
