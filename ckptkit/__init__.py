@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
     from ckptkit.types import Limits
     from ckptkit.verbs.inspect import inspect
+    from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.listing import list_checkpoints
-    from ckptkit.verbs.migrate import migrate
+    from ckptkit.verbs.migrate import MigrateOptions, migrate
+    from ckptkit.verbs.migrate_tree import migrate_tree
     from ckptkit.verbs.open import Checkpoint, load
     from ckptkit.verbs.scan import scan
     from ckptkit.verbs.verify import verify
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "CkptkitError",
+    "LazyTensor",
     "Limits",
+    "MigrateOptions",
     "inspect",
     "list_checkpoints",
     "load",
     "migrate",
+    "migrate_tree",
     "scan",
     "verify",
 ]
@@ -32,11 +37,14 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "ckptkit.verbs.open",
     "CkptkitError": "ckptkit.errors",
+    "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
+    "MigrateOptions": "ckptkit.verbs.migrate",
     "inspect": "ckptkit.verbs.inspect",
     "list_checkpoints": "ckptkit.verbs.listing",
     "load": "ckptkit.verbs.open",
     "migrate": "ckptkit.verbs.migrate",
+    "migrate_tree": "ckptkit.verbs.migrate_tree",
     "scan": "ckptkit.verbs.scan",
     "verify": "ckptkit.verbs.verify",
 }

@@ -54,20 +54,21 @@ def account_for(root: Node, document: MapNode, moves: Sequence[Move]) -> Iterato
     for path, node in walk(root):
         found = book.find(path)
         if isinstance(node, _CONTAINERS) and not _is_empty(node):
-            if found is not None and _vouched(whole, path, found[1], parents, found[0], node):
+            if found is not None and _vouched(whole, parents, path, found, node):
                 whole[path] = found[1]
             continue
         nbytes = node.nbytes if isinstance(node, (TensorNode, BlobNode)) else 0
-        if found is not None and _vouched(whole, path, found[1], parents, found[0], node):
+        if found is not None and _vouched(whole, parents, path, found, node):
             yield Placed(path, found[0], nbytes, found[1].note)
         else:
             yield Placed(path, None, nbytes)
 
 
 def _vouched(
-    whole: dict[Path, Move], path: Path, move: Move, parents: _Parents, target: Path, node: Node
+    whole: dict[Path, Move], parents: _Parents, path: Path, found: tuple[Path, Move], node: Node
 ) -> bool:
-    """Say whether ``node`` is at ``target``: its container is there, or it is looked up."""
+    """Say whether ``node`` is where it was ``found``: its container is there, or it is."""
+    target, move = found
     # A child's place is one key below its container's, or two: (".keys", 3), (".args", 0).
     if whole.get(path[:-1]) is move or whole.get(path[:-2]) is move:
         return True

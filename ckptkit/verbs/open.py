@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import TracebackType
@@ -17,6 +18,7 @@ from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 
 if TYPE_CHECKING:  # a sealed checkpoint needs no dialects, another one no manifest: start-up
     from ckptkit.dialects.recognition import Verdict
+    from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.sealed import Sealed
 
 SCHEMA_VERSION = 2
@@ -41,6 +43,20 @@ class Checkpoint:
     reading: Reading | None = None
     sealed: Sealed | None = None
     notices: tuple[Notice, ...] = ()
+
+    def tensors(self, section: str | None = None) -> Iterator[LazyTensor]:
+        """Every tensor of the document, or of one section; ties stand at each of their places."""
+        from ckptkit.verbs.lazy_tensor import lazy_tensors
+
+        if section is None:
+            return lazy_tensors(self.document)
+        return lazy_tensors(self.document.get(section), (section,))
+
+    def stored_tensors(self) -> Iterator[LazyTensor]:
+        """Every tensor at the place where the file itself has it, before its keys were sorted."""
+        from ckptkit.verbs.lazy_tensor import lazy_tensors
+
+        return lazy_tensors(self.opened.root if self.sealed is None else self.document)
 
     def close(self) -> None:
         """Give the file descriptors back; the tensors can no longer be read."""

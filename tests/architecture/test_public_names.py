@@ -1,16 +1,32 @@
 """What `ckptkit` shows is what it promises: `__all__`, the lazy table and the docs agree."""
 
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import ckptkit
 
 
+def names_for_type_checkers():
+    """What the TYPE_CHECKING block imports: what editors and mypy believe to be public."""
+    tree = ast.parse(Path(ckptkit.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {alias.name: node.module for node in block.body for alias in node.names}
+
+
 def test_all_equals_the_public_names():
-    assert sorted(ckptkit.__all__) == sorted(
-        name for name in dir(ckptkit) if not name.startswith("_")
-    )
+    assert sorted(ckptkit.__all__) == sorted(names_for_type_checkers())
+    assert ckptkit._HOMES == names_for_type_checkers()
+    assert dir(ckptkit) == sorted(ckptkit.__all__)
+
+
+def test_a_name_that_is_not_public_is_no_attribute():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = ckptkit.nonsense
 
 
 def test_every_public_name_exists_and_says_what_it_promises():
