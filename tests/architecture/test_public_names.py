@@ -20,7 +20,7 @@ def names_for_type_checkers():
 
 def test_all_equals_the_public_names():
     assert sorted(ckptkit.__all__) == sorted(names_for_type_checkers())
-    assert ckptkit._HOMES == names_for_type_checkers()
+    assert names_for_type_checkers() == ckptkit._HOMES
     assert dir(ckptkit) == sorted(ckptkit.__all__)
 
 
