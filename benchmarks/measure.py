@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,20 +20,28 @@ class Run(NamedTuple):
     peak_nbytes: int
 
 
+#: A process inherits the peak memory of the one that starts it, so a bare interpreter does that.
+LAUNCHER = """
+import os, sys, time
+to_null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+start = time.perf_counter()
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=to_null)
+_, status, usage = os.wait4(pid, 0)
+print(time.perf_counter() - start, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+"""
+
+
 def run_once(command: Command) -> Run:
     """Run a command to its end, output thrown away; fail loudly if it fails."""
-    start = time.perf_counter()
+    program = shutil.which(command[0]) or command[0]
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, program, *command[1:]]
     # Compiled modules are kept, as after any installation; some environments forbid that.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        error = process.stderr.read() if process.stderr else b""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - start
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}\nexit code {process.returncode}\n{error.decode()}")
-    return Run(wall_s, usage.ru_maxrss * 1024)
+    done = subprocess.run(launch, capture_output=True, text=True, check=True, env=environment)
+    wall_s, peak_kib, code = done.stdout.split()
+    if int(code):
+        sys.exit(f"{' '.join(command)}\nexit code {code}\n{done.stderr}")
+    return Run(float(wall_s), int(peak_kib) * 1024)
 
 
 def interleave(commands: dict[str, Command], rounds: int) -> dict[str, list[Run]]:
