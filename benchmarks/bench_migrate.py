@@ -23,9 +23,12 @@ CONVERT = (
 )
 
 
-def shell(script: str, *arguments: Path) -> list[str]:
-    """A shell one-liner with its arguments as $1, $2."""
-    return ["sh", "-c", script, "sh", *map(str, arguments)]
+def remove(path: Path) -> None:
+    """Remove what the run before made, file or folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def bench_migrate(files: dict[str, Path], console: Console) -> bool:
@@ -33,18 +36,16 @@ def bench_migrate(files: dict[str, Path], console: Console) -> bool:
     source = files["zip"]
     out = source.parent / "migrated"
     ckptkit = Path(PYTHON).with_name("ckptkit")
-    clean = 'rm -rf "$2"; '
     commands = {
         "python -c pass": [PYTHON, "-c", "pass"],
-        "cp, then fsync": shell(clean + 'cp "$1" "$2" && sync "$2"', source, out),
-        "ckptkit migrate": shell(clean + f'exec {ckptkit} migrate "$1" "$2"', source, out),
-        "torch.load + safetensors.save_file + fsync": shell(
-            clean + f'exec {PYTHON} -c \'{CONVERT}\' "$1" "$2"', source, out
-        ),
-    }
-    runs = interleave(commands, ROUNDS)
-    shutil.rmtree(out, ignore_errors=True)
-    out.unlink(missing_ok=True)
+        "cp, then fsync": ["sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", str(source), str(out)],
+        "ckptkit migrate": [str(ckptkit), "migrate", str(source), str(out)],
+        "torch.load + safetensors.save_file + fsync": [
+            PYTHON, "-c", CONVERT, str(source), str(out),
+        ],
+    }  # fmt: skip
+    runs = interleave(commands, ROUNDS, lambda: remove(out))
+    remove(out)
     base = statistics.median(run.peak_nbytes for run in runs["python -c pass"])
     table = Table(title=f"migrate: {source.stat().st_size / 1e9:.2f} GB", title_justify="left")
     for column in ("command", "median s", "to cp + fsync", "memory above bare Python"):

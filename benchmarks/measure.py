@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 Command = Sequence[str]
@@ -44,14 +44,18 @@ def run_once(command: Command) -> Run:
     return Run(float(wall_s), int(peak_kib) * 1024)
 
 
-def interleave(commands: dict[str, Command], rounds: int) -> dict[str, list[Run]]:
+def interleave(
+    commands: dict[str, Command], rounds: int, before: Callable[[], None] = lambda: None
+) -> dict[str, list[Run]]:
     """Run every command once a round, after one round that does not count.
 
-    Machines drift: only figures of the same round are comparable, so compare round by round.
+    ``before`` each run is not timed. Machines drift: only figures of the same round are
+    comparable, so compare round by round.
     """
     runs: dict[str, list[Run]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():
+            before()
             run = run_once(command)
             if number:
                 runs[name].append(run)

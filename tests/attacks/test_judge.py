@@ -77,7 +77,7 @@ def test_watch_sees_what_no_reader_needs(tmp_path: Path) -> None:
     assert "subprocess.Popen" in seen
 
 
-@pytest.mark.parametrize("fault", ["raise", "busy", "waiting", "large"])
+@pytest.mark.parametrize("fault", ["raise", "busy", "waiting"])
 def test_fuzz_catches_a_bad_reader(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,16 +93,13 @@ def test_fuzz_catches_a_bad_reader(
 
     monkeypatch.setattr(fuzz, "exercise", exercise)
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)
-    monkeypatch.setattr(fuzz, "peak", lambda peaks=iter((0, 1 << 40)): next(peaks))
     before = {which: signal.getsignal(which) for which in (signal.SIGALRM, signal.SIGPROF)}
     try:
         _, wrong = fuzz.try_one(tmp_path, 0, 10)
     finally:
         for which, handler in before.items():
             signal.signal(which, handler)
-    assert {"raise": "KeyError", "busy": "more than", "waiting": "more than", "large": "MB for"}[
-        fault
-    ] in wrong
+    assert {"raise": "KeyError", "busy": "more than", "waiting": "more than"}[fault] in wrong
 
 
 def test_mutants_are_the_same_every_time() -> None:
@@ -111,3 +108,17 @@ def test_mutants_are_the_same_every_time() -> None:
     assert first[::-1] == [mutant(3, index, again) for index in reversed(range(2000))]
     kinds = {mutant(0, index, seeds)[0] for index in range(200)}
     assert len(kinds) == len(set(KINDS))
+
+
+def test_memory_is_weighed_for_each_input_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    outcomes = []
+    for megabytes in (300, 1, 150):
+        monkeypatch.setattr(fuzz, "exercise", lambda *_, m=megabytes: str(len(bytearray(m << 20))))
+        outcomes.append(fuzz.try_one(path, 0, 1)[1])
+    assert "MB for 1 bytes" in outcomes[0]
+    assert outcomes[1] == ""
+    assert "MB for 1 bytes" in outcomes[2], "a larger input before it must not hide this one"
