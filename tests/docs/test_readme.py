@@ -53,3 +53,29 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("command", ["demo", "test", "lint", "bench", "fuzz"])
 def test_the_make_commands_exist(command):
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def table_rows(heading):
+    """The rows of the first table after a line that holds ``heading``."""
+    text = (ROOT / "README.md").read_text().partition(heading)[2]
+    lines = text[text.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_figures_stand_in_the_readme_and_keep_their_promises():
+    from benchmarks import bench_inspect, bench_migrate
+
+    limits = bench_inspect.LIMITS_S
+    rows = table_rows("Seconds that a person waits")
+    for name, table, as_json, promise in rows[:3]:
+        assert promise == f"{limits['table']:.3f} / {limits['json']:.3f}", name
+        assert float(table) <= limits["table"]
+        assert float(as_json) <= limits["json"]
+    assert [
+        float(row[1]) <= limits[key] for row, key in zip(rows[3:5], ("10k", "100k"), strict=True)
+    ] == [True, True]
+    command, ratio, memory, promise = table_rows("What migrating a")[0]
+    assert command == "ckptkit migrate"
+    assert promise == f"{bench_migrate.RATIO_LIMIT}, {bench_migrate.MEMORY_LIMIT_NBYTES >> 20} MiB"
+    assert float(ratio) <= bench_migrate.RATIO_LIMIT
+    assert int(memory.removesuffix(" MiB")) << 20 <= bench_migrate.MEMORY_LIMIT_NBYTES
