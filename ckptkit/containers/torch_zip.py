@@ -75,18 +75,6 @@ def open_torch_zip(archive: ZipArchive, probe: Probe) -> Opened:
     )
 
 
-def read_torch_zip(file: FileBytes, limits: Limits) -> Node:
-    """The tree of a torch zip that lies inside another file, as the items of a .distcp do.
-
-    ``file`` is a window (``FileBytes.part``) and stays open, because tensors read from it.
-    Raises: ContainerError.
-    """
-    archive = ZipArchive(file, limits)
-    content = read_record(archive, PICKLE_NAME, "data/")
-    name_users(archive, content.value, [("data/", content.table)])
-    return content.value
-
-
 def read_record(archive: ZipArchive, name: str, folder: str) -> PickledRecord:
     """Read one pickle whose storages are the records of ``folder``.
 

@@ -55,10 +55,3 @@ def by_name(key: str) -> Meaning | None:
 def step_meaning(key: str) -> str:
     """What a stored step means, by the name of its key."""
     return "completed" if key.lower() in COUNTED_STEPS else "unknown"
-
-
-def count_completed(epoch: Node, means: str) -> Node:
-    """The number of finished epochs, or None where nobody can know it."""
-    if not is_number(epoch):
-        return None
-    return {"completed": epoch, "next": epoch, "last": epoch + 1}.get(means)

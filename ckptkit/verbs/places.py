@@ -44,8 +44,3 @@ def leaf_places(root: Node, above: Path = ()) -> Iterator[tuple[Path, Node]]:
 def tensor_places(root: Node, above: Path = ()) -> list[tuple[Path, TensorNode]]:
     """List (path, tensor) for each place of a tensor."""
     return [(path, leaf) for path, leaf in leaf_places(root, above) if type(leaf) is TensorNode]
-
-
-def is_value(leaf: Node) -> bool:
-    """Say whether a leaf is a plain value: no tensor, no side file."""
-    return not isinstance(leaf, (TensorNode, BlobNode))
