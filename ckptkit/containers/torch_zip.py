@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.pickle_vm import read_pickle
 from ckptkit.containers.storage_node import StorageId

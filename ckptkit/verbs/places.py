@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
+from ckptkit.nodes import Atom, MapNode, Node, Path, Record, SeqNode, TensorNode
 from ckptkit.tree.parts import parts
 
 _CONTAINERS = (MapNode, SeqNode, Record, Atom)
