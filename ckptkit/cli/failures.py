@@ -9,10 +9,17 @@ from typing import Any, NamedTuple
 import click
 
 from ckptkit import errors
-from ckptkit.cli.safe_text import safe
+from ckptkit.cli.safe_text import safe, shortened
+from ckptkit.cli.signals import TerminatedError
 
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 DEFECT = 70  # EX_SOFTWARE of sysexits.h
+
+_SIGNALS = ("Interrupted", "Terminated", "HungUp")
+# The paragraph stays one, however long a path or what a file says of itself.
+_MAX_WHERE_CHARS = 600
+_MAX_SAID_CHARS = 1200
+_MAX_JSON_CHARS = 8192
 
 
 class Failure(NamedTuple):
@@ -29,12 +36,15 @@ class Failure(NamedTuple):
     @property
     def paragraph(self) -> str:
         """The one line for people."""
-        parts = [f"{self.where}: {self.seen}" if self.where else self.seen]
+        seen = _bounded(self.seen, _MAX_SAID_CHARS)
+        parts = [f"{_bounded(self.where, _MAX_WHERE_CHARS)}: {seen}" if self.where else seen]
         if self.expected:
-            parts.append(f"expected {self.expected}")
+            parts.append(f"expected {_bounded(self.expected, _MAX_SAID_CHARS)}")
         if self.advice:
-            parts.append(self.advice)
-        return "error: " + safe("; ".join(parts))
+            parts.append(_bounded(self.advice, _MAX_SAID_CHARS))
+        if self.kind in _SIGNALS:
+            return parts[0]
+        return "error: " + "; ".join(parts)
 
 
 def explain(exc: BaseException) -> Failure:
@@ -44,12 +54,25 @@ def explain(exc: BaseException) -> Failure:
     if isinstance(exc, click.ClickException):
         return _of_click(exc)
     if isinstance(exc, (KeyboardInterrupt, click.Abort)):
-        return Failure("Interrupted", INTERRUPTED, seen="interrupted")
+        return Failure("Interrupted", INTERRUPTED, seen="; ".join(["interrupted", *_notes(exc)]))
+    if isinstance(exc, TerminatedError):
+        return Failure(exc.kind, exc.exit_code, seen=": ".join(["terminated", *_notes(exc)]))
     if isinstance(exc, OSError):
         known = _of_os_error(exc)
         if known is not None:
             return known
     return _of_defect(exc)
+
+
+def _notes(exc: BaseException) -> list[str]:
+    """What the command said of its work when it was ended; click wraps Ctrl+C."""
+    inner = exc.__cause__ if isinstance(exc, click.Abort) else exc
+    return list(getattr(inner, "__notes__", ()))[:1]
+
+
+def _bounded(text: str, n_chars: int) -> str:
+    """Escape, with the middle left out of what nobody would read."""
+    return shortened(safe(shortened(str(text), 2 * n_chars)), n_chars)
 
 
 def of_error(exc: errors.CkptkitError) -> Failure:
@@ -63,7 +86,11 @@ def error_json(error: errors.CkptkitError) -> dict[str, Any]:
 
 
 def _failure_json(failure: Failure) -> dict[str, Any]:
-    return {name: value for name, value in failure._asdict().items() if value and name != "usage"}
+    return {
+        name: shortened(value, _MAX_JSON_CHARS) if isinstance(value, str) else value
+        for name, value in failure._asdict().items()
+        if value and name != "usage"
+    }
 
 
 def report(failure: Failure, *, as_json: bool) -> None:
@@ -75,8 +102,7 @@ def report(failure: Failure, *, as_json: bool) -> None:
         sys.stdout.flush()
     if failure.usage:
         sys.stderr.write(failure.usage + "\n")
-    if failure.kind != "Interrupted":
-        sys.stderr.write(failure.paragraph + "\n")
+    sys.stderr.write(failure.paragraph + "\n")
 
 
 def _of_click(exc: click.ClickException) -> Failure:
@@ -88,13 +114,16 @@ def _of_click(exc: click.ClickException) -> Failure:
 
 def _of_os_error(exc: OSError) -> Failure | None:
     """Say what the operating system refused, where no verb has said it better."""
-    where, seen = str(exc.filename or "this machine"), (exc.strerror or str(exc)).lower()
+    # Every verb names the file that it could not write; what has no name is what we print to.
+    where, seen = str(exc.filename or "stdout"), (exc.strerror or str(exc)).lower()
     if isinstance(exc, PermissionError):
         return of_error(errors.AccessDeniedError(where, seen, "", "check who may read it"))
     if isinstance(exc, FileNotFoundError):
         return of_error(errors.NotFoundError(where, seen, "", "check the path"))
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return of_error(errors.DiskFullError(where, seen, "", "free some space and try again"))
+        return of_error(
+            errors.DiskFullError(where, seen, "", "free some space there and try again")
+        )
     return None
 
 

@@ -6,14 +6,20 @@ import os
 
 import click
 
-from ckptkit.cli.options import dialect_option, json_option, limit_option
+from ckptkit.cli.options import (
+    PathArgument,
+    complete_sections,
+    dialect_option,
+    json_option,
+    limit_option,
+)
 from ckptkit.types import Limits
 
 EVERY = "*"
 
 
 @click.command(name="inspect", short_help="Show what a checkpoint holds; reads headers alone.")
-@click.argument("path", required=False, type=click.Path())
+@click.argument("path", required=False, metavar="PATH", type=PathArgument())
 @click.option(
     "--tensors",
     metavar="[GLOB]",
@@ -22,7 +28,10 @@ EVERY = "*"
     help="List the tensors, or those whose name matches GLOB; alike names in one line.",
 )
 @click.option("--tree", "with_tree", is_flag=True, help="Show the tree as it lies in the file.")
-@click.option("--section", metavar="NAME", help="Look at this section alone.")
+@click.option(
+    "--section", metavar="NAME", shell_complete=complete_sections,
+    help="Look at this section alone.",
+)  # fmt: skip
 @click.option(
     "--stats",
     is_flag=True,

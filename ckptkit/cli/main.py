@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from ckptkit.cli.failures import explain, report
+from ckptkit.cli.signals import end_by_exception
 
 # One row a command: its module, its attribute, and its line in ``ckptkit --help``, so that
 # neither help nor completion imports every command.
@@ -45,8 +46,22 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         from importlib import import_module
 
+        from ckptkit.cli.options import share_path_type
+
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
-        return command
+        return share_path_type(command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the one that was meant. Raises: click.UsageError."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command {args[0]!r}; {meant}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
@@ -97,17 +112,25 @@ def _fail(exc: BaseException, words: Sequence[str]) -> int:
         traceback.print_exception(exc)
     failure = explain(exc)
     options = words[: words.index("--")] if "--" in words else words
-    report(failure, as_json="--json" in options)
+    with suppress(OSError, ValueError):  # a terminal that hung up takes no words
+        report(failure, as_json="--json" in options)
     return failure.exit_code
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="ckptkit", prog_name="ckptkit")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """Open, check, migrate and seal PyTorch checkpoints without running them.
 
     Every command takes --json; exit codes are listed in docs/cli.md.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
     disabled = os.environ.get("CKPTKIT_DISABLE_PLUGINS", "")
     if disabled:
         from ckptkit.hooks.manager import disable
@@ -117,6 +140,7 @@ def app() -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    end_by_exception()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped; it must not end the run.
         if hasattr(stream, "reconfigure"):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ckptkit.cli.options import dialect_option, json_option, limit_option
+from ckptkit.cli.options import PathArgument, dialect_option, json_option, limit_option
+from ckptkit.cli.signals import TerminatedError
 from ckptkit.types import Limits
 
 
 @click.command(name="migrate", short_help="Turn any checkpoint into a sealed v2 folder.")
-@click.argument("source", type=click.Path())
-@click.argument("target", required=False, metavar="[DST]", type=click.Path())
+@click.argument("source", type=PathArgument())
+@click.argument("target", required=False, metavar="[DST]", type=PathArgument())
 @click.option(
     "--recursive", is_flag=True, help="Migrate every checkpoint below SOURCE, into DST if given."
 )
@@ -54,7 +58,8 @@ def command(
             remove_source=remove_source, created=_now(), workers=workers,
             started=lambda nbytes: shown.restart("migrating", nbytes), progress=shown.advance,
         )  # fmt: skip
-        report = _run(source, target, options, recursive=recursive)
+        with _said_if_ended(source, target, recursive=recursive):
+            report = _run(source, target, options, recursive=recursive)
     if as_json:
         from ckptkit.cli.json_output import emit
         from ckptkit.cli.migrate_json import migration_json, tree_json
@@ -82,6 +87,34 @@ def _run(source: str, target: str | None, options: Any, *, recursive: bool) -> A
     except TargetExistsError as exc:
         advice = "name another DST, or say --replace"
         raise TargetExistsError(exc.where, exc.seen, "a name that is free", advice) from exc
+
+
+@contextmanager
+def _said_if_ended(source: str, target: str | None, *, recursive: bool) -> Iterator[None]:
+    """Note at a Ctrl+C or a signal what stands now that did not before."""
+    from ckptkit.verbs.migrate import default_target
+
+    place = default_target(Path(source)) if target is None else Path(target)
+    before = _identity(place)
+    try:
+        yield
+    except (KeyboardInterrupt, TerminatedError) as exc:
+        if recursive:
+            exc.add_note("what was finished before stays, and nothing else was written")
+        elif _identity(place) == before:
+            exc.add_note("nothing was written")
+        else:
+            exc.add_note(f"{place} was finished before")
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What lies under a name now; a finished migration puts another folder there."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _now() -> str:

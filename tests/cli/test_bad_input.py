@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import msgpack
@@ -12,6 +14,7 @@ import pytest
 import xxhash
 
 from ckptkit import errors
+from ckptkit.cli.failures import error_json, explain
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "ab" * 32 + "\nsize 123456\n"
 
@@ -162,6 +165,46 @@ def test_no_permission_to_read(call, zoo, monkeypatch):
     result = call("inspect", zoo / "training.pt")
     assert result.exit_code == errors.AccessDeniedError.exit_code
     assert "training.pt" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "scan", "verify", "migrate"])
+def test_a_path_that_may_not_be_read_is_told_by_our_error(call, zoo, monkeypatch, command):
+    """Click would ask ``os.access`` first and call it a usage error."""
+    real = os.open
+
+    def refuse(path, *rest, **named):
+        if str(path).endswith("training.pt"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: not str(path).endswith("training.pt"))
+    result = call(command, zoo / "training.pt")
+    assert result.exit_code == errors.AccessDeniedError.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", ["inspect", "list", "scan", "verify", "migrate"])
+def test_an_empty_path_is_a_usage_error(call, command):
+    assert call(command, "").exit_code == 2
+    assert "empty path" in call(command, "").stderr
+
+
+def test_an_endless_message_is_cut_to_a_paragraph():
+    error = errors.CorruptFileError("w" * 10**6, "s\x1b" * 10**6, "e" * 10**5, "a" * 10**5)
+    told = explain(error).paragraph
+    assert 2000 < len(told) < 5000
+    assert told.isprintable()
+    assert all(len(str(value)) < 10_000 for value in error_json(error).values())
+
+
+def test_a_full_disk_behind_stdout_is_not_the_whole_machine(zoo):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    command = [sys.executable, "-m", "ckptkit.cli.main", "inspect", zoo / "training.pt"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 40
+    assert done.stderr.startswith("error: stdout: no space left")
 
 
 def test_a_full_disk(call, zoo, tmp_path, monkeypatch):

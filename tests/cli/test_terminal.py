@@ -139,11 +139,8 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (
-        130,
-        b"",
-        b"\n",
-    )  # the line that ^C was printed on ends
+    # the line that ^C was printed on ends first
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"\ninterrupted\n")
     assert signal.SIGINT == 2
 
 
@@ -188,6 +185,31 @@ def test_completion_knows_commands_and_options(spawn):
         _CKPTKIT_COMPLETE="bash_complete", COMP_WORDS="ckptkit inspect --te", COMP_CWORD="2"
     )
     assert "--tensors" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("--dialect te", "text2sign"), ("--section op", "optimizer")]
+)
+def test_completion_knows_dialects_and_sections(spawn, words, told):
+    line = f"ckptkit inspect {words}"
+    ended = spawn(_CKPTKIT_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD="3")
+    assert told in ended.out
+
+
+def test_the_bare_command_is_its_help(call):
+    assert call().exit_code == 0
+    assert call().stdout == call("--help").stdout
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(call):
+    result = call("insepct")
+    assert result.exit_code == 2
+    assert "did you mean inspect?" in result.stderr
+    assert "scan" in call("zzz").stderr
+
+
+def test_what_is_required_is_said_to_be(call):
+    assert "[OPTIONS] PATH\n" in call("inspect", "--help").stdout
 
 
 def test_help_and_version(call):

@@ -1,0 +1,97 @@
+"""Ctrl+C, SIGTERM and SIGHUP end a migration with nothing left behind, and say what stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from ckptkit.cli.failures import explain
+from ckptkit.cli.migrate import _said_if_ended
+from ckptkit.cli.signals import TerminatedError
+
+SIGNALS = {
+    "SIGINT": (130, "interrupted; nothing was written"),
+    "SIGTERM": (143, "terminated: nothing was written"),
+    "SIGHUP": (129, "terminated: nothing was written"),
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A checkpoint that takes some tenths of a second to migrate."""
+    path = tmp_path_factory.mktemp("large") / "large.pt"
+    torch.save({f"w{i}": torch.zeros(4_000_000) for i in range(16)}, path)
+    yield path
+    path.unlink()
+
+
+def stages(folder):
+    return [name for name in os.listdir(folder) if ".stage-" in name]
+
+
+def ended_while_writing(large, folder, number, *words):
+    """Migrate, and send the signal as soon as the stage is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ckptkit.cli.main", "migrate", *words, large, folder / "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 30
+    while not stages(folder):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_migration_that_is_ended_leaves_nothing(large, tmp_path, name):
+    code, out, err = ended_while_writing(large, tmp_path, getattr(signal, name))
+    assert (code, out, err.strip()) == (SIGNALS[name][0], "", SIGNALS[name][1])
+    assert os.listdir(tmp_path) == []
+
+
+def test_json_says_it_too(large, tmp_path):
+    code, out, _ = ended_while_writing(large, tmp_path, signal.SIGTERM, "--json")
+    error = json.loads(out)["error"]
+    assert (error["kind"], error["exit_code"]) == ("Terminated", code) == ("Terminated", 143)
+    assert stages(tmp_path) == []
+
+
+def test_what_nohup_ignores_stays_ignored(zoo):
+    command = [sys.executable, "-c", (
+        "import os, signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from ckptkit.cli.signals import end_by_exception\n"
+        "end_by_exception()\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('alive')"
+    )]  # fmt: skip
+    assert subprocess.check_output(command, text=True, timeout=60) == "alive\n"
+
+
+def end_with(exc, target, *, made):
+    """Raise as a signal does, before or after the target has its name."""
+    with _said_if_ended("a.pt", str(target), recursive=False):
+        if made:
+            target.mkdir()
+        raise exc
+
+
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "words"), [(KeyboardInterrupt, ()), (TerminatedError, ("SIGTERM", 15))]
+)
+def test_a_target_that_has_its_name_is_said_to_be_finished(tmp_path, made, kind, words):
+    with pytest.raises(kind) as caught:
+        end_with(kind(*words), tmp_path / "dst", made=made)
+    told = f"{tmp_path / 'dst'} was finished before" if made else "nothing was written"
+    assert explain(caught.value).paragraph.endswith(told)
