@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckptkit.cli.human import count_text, size_text
-from ckptkit.cli.inspect_view import Shown
+from ckptkit.cli.inspect_view import Shown, nearest_names
 from ckptkit.cli.render_notices import notice_lines
 from ckptkit.cli.render_tensors import render_tensors
 from ckptkit.cli.render_tree import render_tree
-from ckptkit.cli.safe_text import safe
+from ckptkit.cli.safe_text import safe, shortened
 from ckptkit.cli.screen import facts, lines, table, text
-from ckptkit.nodes import Node, Path
+from ckptkit.nodes import Node, Path, TensorNode
 from ckptkit.tree.paths import path_text
 from ckptkit.verbs.inspect import Inspection
 from ckptkit.verbs.outline import describe
+from ckptkit.verbs.resume_gaps import lacks_all_but_weights
 
 _MAX_SHOWN = 5
+_MAX_DTYPE_CHARS = 40
 _MAX_EVIDENCE = 3
+_OF_TRAINING = frozenset({"optimizer", "scheduler", "progress", "metrics", "history", "rng"})
 
 
 def render(shown: Shown) -> Iterator[Any]:
@@ -29,10 +32,20 @@ def render(shown: Shown) -> Iterator[Any]:
         yield from _survey(shown)
     if shown.rows is not None:
         yield ""
+        if not shown.rows and shown.view.tensors is not None and found.places:
+            yield from _no_match(shown)
+            return
         yield from render_tensors(shown.rows, every=shown.view.every, stats=shown.view.stats)
     if shown.tree is not None:
         yield ""
         yield from render_tree(shown.tree, every=shown.view.every)
+
+
+def _no_match(shown: Shown) -> Iterator[Any]:
+    wanted = shown.view.tensors or "*"
+    where = f" in the section {shown.view.section}" if shown.view.section else ""
+    yield text(f"  no tensor matches {wanted!r}{where}; the nearest names are")
+    yield from (text(f"  {name}") for name in nearest_names(shown.inspection, wanted))
 
 
 def _survey(shown: Shown) -> Iterator[Any]:
@@ -54,25 +67,37 @@ def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
         if told.runner_up:
             why.append(f"runner-up: {told.runner_up}, score {told.runner_up_score}")
         yield "because", lines(text((reason, "dim")) for reason in why)
-    meaning = {0: "a bare state_dict", 1: "a training dict", 2: "sealed"}
-    yield "schema", f"{found.schema_version}, {meaning.get(found.schema_version, '')}"
+    meaning = _meaning(found)
+    yield "schema", f"{found.schema_version}{', ' if meaning else ''}{meaning}"
     yield "progress", _progress(found)
     yield "best", _best(found)
+
+
+def _meaning(found: Inspection) -> str:
+    """What a schema version stands for, where this checkpoint is that."""
+    names = {row.name for row in found.sections if row.tensors or row.values}
+    if found.schema_version == 2:  # noqa: PLR2004
+        return "sealed"
+    if names == {"model"} and found.schema_version == 0:
+        return "a bare state_dict"
+    if found.schema_version == 1 and "model" in names and names & _OF_TRAINING:
+        return "" if found.path.is_dir() else "a training dict"
+    return ""
 
 
 def _progress(found: Inspection) -> str:
     """What is known, and the raw number of the file where it is another one."""
     progress, stored = found.progress, dict(found.progress.as_stored)
     known = (
-        ("epoch", progress.epochs_completed, "epochs completed"),
-        ("step", progress.optimizer_steps, "optimizer steps"),
-        ("samples", progress.samples, "samples"),
+        ("epoch", progress.epochs_completed, "epoch{} completed"),
+        ("step", progress.optimizer_steps, "optimizer step{}"),
+        ("samples", progress.samples, "sample{}"),
     )
     parts = []
     for name, value, told in known:
         raw = stored.pop(name, None)
         if value is not None:
-            parts.append(f"{_value(value)} {told}")
+            parts.append(f"{_value(value)} {told.format('' if value == 1 else 's')}")
         if raw is not None and raw != value:
             parts.append(f"{name} {_value(raw)} in the file")
     parts += [f"{safe(name)} {_value(value)} in the file" for name, value in stored.items()]
@@ -83,11 +108,16 @@ def _best(found: Inspection) -> str:
     best = dict(found.progress.best)
     if not best:
         return ""
-    told = f"{_value(best.get('name', 'value'))} {_value(best.get('value'))}".replace("'", "")
+    value = best.get("value")
+    told = f"{_value(best.get('name', 'value'))} {_value(value)}".replace("'", "")
+    if isinstance(value, TensorNode):
+        told = _value(best.get("name", "value")).replace("'", "")
     if best.get("mode") is not None:
         told += f" ({_value(best['mode'])})".replace("'", "")
     if best.get("epoch") is not None:
         told += f" in epoch {_value(best['epoch'])}"
+    if isinstance(value, TensorNode):
+        told += ", in the file as a tensor (read it with --stats)"
     return told
 
 
@@ -113,6 +143,7 @@ def _sections(found: Inspection) -> Any:
             for row in (*found.sections, *([found.total] if several else []))
         ],
         numbers=("tensors", "parameters", "bytes", "values", "files"),
+        optional=("files", "values"),
         last_is_total=several,
     )
 
@@ -121,7 +152,7 @@ def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
     yield (
         "dtypes",
         ", ".join(
-            f"{row.dtype} {count_text(row.tensors, 'tensor')} {size_text(row.nbytes)}"
+            f"{shortened(safe(row.dtype), _MAX_DTYPE_CHARS)} {count_text(row.tensors, 'tensor')} {size_text(row.nbytes)}"
             for row in found.dtypes[: _MAX_SHOWN + 3]
         ),
     )
@@ -147,10 +178,10 @@ def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
 
 def _gaps(found: Inspection) -> Any:
     """What is missing; of bare weights nothing is expected, so one line says it all."""
-    if not found.gaps or not found.total.tensors:
+    if not found.gaps:
         return ""
     names = [gap.section for gap in found.gaps]
-    if {"optimizer", "progress"} <= set(names):
+    if lacks_all_but_weights(found.gaps):
         return f"everything but the weights ({', '.join(names)})"
     return lines(text((gap.section, "yellow"), f": {gap.effect}") for gap in found.gaps)
 

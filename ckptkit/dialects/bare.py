@@ -8,6 +8,7 @@ from ckptkit.dialects.prefixes import describe, strip_wrappers
 from ckptkit.dialects.weights import find_weights, place_averaged, place_weights
 from ckptkit.nodes import MapNode
 from ckptkit.protocols import Move, Reading, Recognition, SourceView
+from ckptkit.tree import path_text
 from ckptkit.types import Notice
 
 _LACKS = Notice(
@@ -32,8 +33,9 @@ class Bare:
                 50, (f"{len(root)} names of tensors, no other keys", *_wrapping(root))
             )
         if isinstance(root, MapNode) and len(root) == 1 and (found := find_weights(root, ())):
-            path = "/".join(str(key) for key in found[0].path)
-            return Recognition(50, (f"nothing but a state_dict, under {path!r}",))
+            return Recognition(
+                50, (f"nothing but a state_dict, under {path_text(found[0].path)!r}",)
+            )
         return None
 
     def interpret(self, view: SourceView) -> Reading:

@@ -6,7 +6,7 @@ from ckptkit.dialects.averages import place_average
 from ckptkit.dialects.draft import Draft
 from ckptkit.dialects.hints import tell_absolute_paths, tell_half_precision
 from ckptkit.dialects.looks import is_number, is_tensor
-from ckptkit.dialects.sorting import Found, Sorted
+from ckptkit.dialects.sorting import MAX_KEYS, Found, Sorted
 from ckptkit.dialects.synonyms import mode_of
 from ckptkit.dialects.weights import place_weights
 from ckptkit.nodes import MapNode, Record, SeqNode
@@ -35,7 +35,7 @@ def place_ema(draft: Draft, found: Sorted) -> None:
     single = len(averages) == 1
     for one, role in zip(averages, distinct_roles(averages), strict=True):
         place_average(draft, one, () if single else (role,))
-    if not found.has("model"):
+    if "model" not in draft.document:
         draft.notice(
             "warning", "ema-only",
             "only averaged weights are in it, not the raw ones that training would go on from",
@@ -80,13 +80,17 @@ def _unlisted(parts: list[Found], section: str) -> list[Found]:
 
 def distinct_roles(parts: list[Found]) -> list[str]:
     """A name for each part, all different: its role, else its key."""
-    roles: list[str] = []
+    roles: dict[str, None] = {}
+    tried: dict[str, int] = {}  # so that many of one name cost no more than few
     for one in parts:
-        role = one.role or one.key.removesuffix("_state_dict")
+        wanted = role = one.role or one.key.removesuffix("_state_dict")
+        if role in roles:
+            wanted = role = one.key
         while role in roles:
-            role = one.key if one.key not in roles else f"{role}_"
-        roles.append(role)
-    return roles
+            tried[wanted] = tried.get(wanted, 1) + 1
+            role = f"{wanted}_{tried[wanted]}"
+        roles[role] = None
+    return list(roles)
 
 
 def place_history(draft: Draft, found: Sorted) -> None:
@@ -137,7 +141,13 @@ def _is_value(one: Found) -> bool:
 
 def tell_what_lacks(draft: Draft, found: Sorted) -> None:
     """Say it where there are weights and nothing to train on with."""
-    if not found.has("optimizer"):
+    if found.n_unsorted:
+        draft.notice(
+            "info", "many-keys",
+            f"more than {MAX_KEYS} keys: {found.n_unsorted} of unusual names went to extra unseen",
+        )  # fmt: skip
+    has_weights = "model" in draft.document or "ema" in draft.document
+    if has_weights and not found.has("optimizer"):
         draft.notice(
             "info", "weights-only",
             "no optimizer state is in it: training can start from these weights, not resume",

@@ -15,6 +15,8 @@ from ckptkit.dialects.looks import is_number
 from ckptkit.dialects.synonyms import mode_of
 from ckptkit.nodes import MapNode, Node
 from ckptkit.protocols import Reading, Recognition, SourceView
+from ckptkit.tree import key_text
+from ckptkit.tree.numbers import count_of
 
 STATE = "trainer_state.json"
 CONFIGS = ("config.json", "adapter_config.json", "training_args.bin")
@@ -35,7 +37,7 @@ class HfTrainer:
         state = files.get(STATE) if files is not None else None
         if not isinstance(state, MapNode) or "global_step" not in state:
             return None
-        return Recognition(96, (f"{STATE} with global_step {state['global_step']}",))
+        return Recognition(96, (f"{STATE} with global_step {key_text(state['global_step'])}",))
 
     def interpret(self, view: SourceView) -> Reading:
         """Every file to its section; the trainer's state stays whole in ``extra``."""
@@ -63,11 +65,10 @@ def _show_state(draft: Draft, state: MapNode) -> None:
     if is_number(state.get("epoch")):
         draft.show((STATE, "epoch"), ("epoch",), "epochs as a fraction")
         draft.say(("epoch_means",), "completed")
-        if not float(state["epoch"]).is_integer():
-            draft.notice(
-                "info", "mid-epoch",
-                f"saved inside an epoch: {state['epoch']} epochs were done", STATE,
-            )  # fmt: skip
+        epochs = count_of(state["epoch"])  # an int where it is a whole number
+        if isinstance(epochs, float):
+            told = f"saved inside an epoch: {epochs} epochs were done"
+            draft.notice("info", "mid-epoch", told, STATE)
     if "log_history" in state:
         draft.show((STATE, "log_history"), ("history",))
     if state.get("best_metric") is not None:

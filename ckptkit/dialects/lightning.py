@@ -6,14 +6,15 @@ from ckptkit.dialects import filling
 from ckptkit.dialects.dcp import META, is_sharded_with_meta, sort_sharded
 from ckptkit.dialects.draft import Draft, find
 from ckptkit.dialects.hints import tell_absolute_paths
-from ckptkit.dialects.looks import fields, is_number, is_state_dict
-from ckptkit.dialects.progress import Meaning
+from ckptkit.dialects.looks import fields, is_state_dict
+from ckptkit.dialects.progress import UNTOLD, Meaning
 from ckptkit.dialects.sorting import Found, Sorted, has_keys, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
-from ckptkit.dialects.weights import place_names
+from ckptkit.dialects.weights import place_names, place_weights
 from ckptkit.nodes import MapNode, Node, Record
 from ckptkit.protocols import Reading, Recognition, SourceView
 from ckptkit.tree import key_text
+from ckptkit.tree.numbers import count_of
 
 VERSION = "pytorch-lightning_version"
 ATTRIBUTE_DICTS = frozenset(
@@ -106,7 +107,7 @@ class Lightning(TrainingDict):
         """Compare the compatibility key with what the fit loop has counted."""
         done = epochs_done(find(view.root, (*found.base, "loops", "fit_loop")))
         if done is None:
-            return Meaning("unknown", "there are no loops in it to tell what it means")
+            return UNTOLD
         if done == epoch.node + 1:
             return Meaning("last", f"the fit loop has been through {done} epochs")
         if done == epoch.node:
@@ -139,7 +140,10 @@ def _place_weights(draft: Draft, found: Sorted) -> None:
         return
     for one in weights:
         if one.key in ("state_dict", "model") and "model" not in draft.document:
-            place_names(draft, one.path, ("model",), parallel=False)
+            if one.weights is not None and one.weights.kind == "names":
+                place_names(draft, one.path, ("model",), parallel=False)
+            elif one.weights is not None:
+                place_weights(draft, one.weights, ("model",))
 
 
 def epochs_done(fit_loop: Node) -> int | None:
@@ -151,8 +155,8 @@ def epochs_done(fit_loop: Node) -> int | None:
     epoch = find(fit_loop, ("epoch_progress", "current"))
     if not isinstance(epoch, MapNode):
         return None
-    completed, ready = epoch.get("completed"), epoch.get("ready")
-    if not is_number(completed) or not is_number(ready):
+    completed, ready = count_of(epoch.get("completed")), count_of(epoch.get("ready"))
+    if completed is None or ready is None:
         return None
     at_end = find(fit_loop, ("epoch_loop.batch_progress", "is_last_batch")) is True
     return int(completed) + (1 if at_end and ready > completed else 0)

@@ -5,7 +5,8 @@ Every answer looks a fixed number of levels down, so that a deep or cyclic tree 
 
 from __future__ import annotations
 
-from ckptkit.nodes import MapNode, Node, Path, Record, SeqNode, TensorNode
+from ckptkit.nodes import Atom, MapNode, Node, Path, Record, SeqNode, TensorNode
+from ckptkit.tree.numbers import count_of, number_of
 
 #: Rebuild functions whose record stands for one tensor of a kind that has no single storage.
 TENSOR_MAKERS = frozenset(
@@ -36,8 +37,20 @@ def is_tensor(node: Node) -> bool:
 
 
 def is_number(node: Node) -> bool:
-    """Say whether ``node`` is a real number (a bool is none)."""
+    """Say whether ``node`` is a real number, plain or of numpy (a bool is none)."""
+    if isinstance(node, Atom):
+        return number_of(node) is not None
     return isinstance(node, (int, float)) and not isinstance(node, bool)
+
+
+def is_count(node: Node) -> bool:
+    """Say whether ``node`` can be an epoch or a step: a number, digits, or a tensor of one."""
+    return is_number(node) or count_of(node) is not None or is_scalar_tensor(node)
+
+
+def is_scalar_tensor(node: Node) -> bool:
+    """Say whether ``node`` is a tensor of one number, which only its bytes tell."""
+    return isinstance(node, TensorNode) and node.shape in ((), (1,)) and node.dtype.name != "bool"
 
 
 def fields(node: Node) -> tuple[MapNode, Path] | None:
@@ -117,6 +130,12 @@ def is_scheduler(node: Node) -> bool:
 def is_scaler(node: Node) -> bool:
     """Say whether ``node`` is the state of an enabled ``GradScaler``."""
     return isinstance(node, MapNode) and "growth_factor" in node and "scale" in node
+
+
+def lone_state(node: Node) -> str:
+    """Say whose state the whole of ``node`` is: a section, or nothing if it is none."""
+    looks = (("optimizer", is_optimizer), ("scheduler", is_scheduler), ("scaler", is_scaler))
+    return next((section for section, look in looks if look(node)), "")
 
 
 def is_averaged_model(node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ckptkit.dialects.looks import history_length, is_number
+from ckptkit.dialects.looks import history_length, is_number, is_scalar_tensor
 from ckptkit.nodes import Node
 
 #: Keys whose own name says what their number means.
@@ -30,6 +30,17 @@ class Meaning(NamedTuple):
 
     means: str
     why: str
+
+
+#: Why the meaning is unknown in nearly every file of a script that nobody knows.
+UNTOLD = Meaning("unknown", "the file does not say if that is the last finished epoch or the next")
+
+
+def uncounted(node: Node) -> Meaning:
+    """Why a stored epoch or step is none that can be counted with."""
+    if is_scalar_tensor(node):
+        return Meaning("unknown", "it is a tensor; inspect --stats reads it")
+    return Meaning("unknown", "that is no count")
 
 
 def by_history(epoch: Node, history: Node) -> Meaning | None:

@@ -7,18 +7,27 @@ from typing import NamedTuple
 from ckptkit.dialects.draft import find
 from ckptkit.dialects.looks import (
     fields,
+    is_count,
     is_number,
     is_optimizer,
     is_scaler,
     is_scheduler,
     is_tensor,
 )
-from ckptkit.dialects.synonyms import Sense, is_measure, sense_of
+from ckptkit.dialects.synonyms import SYNONYMS, Sense, is_measure, sense_of
 from ckptkit.dialects.weights import INNER, Weights, find_weights
 from ckptkit.nodes import MapNode, Node, Path, Record, SeqNode
 
-#: More keys than any training dict has; a bare state_dict of 100,000 names is left alone.
+#: Among more keys than this only those of the usual names are looked at: a bare state_dict has
+#: 100,000 names that mean nothing here.
 MAX_KEYS = 512
+#: Usual names that are no synonyms of a section.
+_MORE_NAMES = (
+    "best", "best_acc", "best_acc1", "best_prec1", "best_loss", "best_val", "best_val_loss",
+    "best_score", "best_metric", "best_epoch", "best_model_path", "train_loss", "val_loss", "loss",
+    "generator", "discriminator", "encoder", "decoder", "actor", "critic",
+)  # fmt: skip
+_EXACT = (*SYNONYMS, *_MORE_NAMES)
 
 
 class Found(NamedTuple):
@@ -33,11 +42,15 @@ class Found(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """A training dict taken apart: section -> what was found of it, likeliest first."""
+    """A training dict taken apart: section -> what was found of it, likeliest first.
+
+    ``n_unsorted`` keys were not looked at, because there are too many.
+    """
 
     base: Path
     keys: frozenset[str]
     sections: dict[str, list[Found]]
+    n_unsorted: int = 0
 
     def first(self, section: str) -> Found | None:
         """The likeliest one of a section."""
@@ -52,12 +65,13 @@ class Sorted(NamedTuple):
 def sort_keys(root: Node, below: Path = ()) -> Sorted | None:
     """Take the training dict at ``below`` apart, or None if nothing with named parts is there."""
     named = fields(find(root, below))
-    if named is None or not 0 < len(named[0]) <= MAX_KEYS:
+    if named is None or not len(named[0]):
         return None
     mapping, base = named[0], below + named[1]
+    chosen = _choose(mapping)
     sections: dict[str, list[Found]] = {}
     homeless: list[Found] = []
-    for key, node in mapping.items():
+    for key, node in chosen:
         if not isinstance(key, str) or node is root:
             continue
         placed = _place_key(key, (*base, key), node)
@@ -69,12 +83,34 @@ def sort_keys(root: Node, below: Path = ()) -> Sorted | None:
                 for w in find_weights(node, (*base, key))
             ]
     _add_wrapped_configs(root, base, sections)
-    if "model" not in sections and "ema" not in sections and homeless:
-        sections["model"] = homeless
+    if "model" not in sections and "ema" not in sections:
+        sections["model"] = homeless or _empty_models(chosen, base, sections)
     for group in sections.values():
         group.sort(key=lambda one: one.rank)  # stable: the order of the file among equals
     keys = frozenset(key for key in mapping if isinstance(key, str))
-    return Sorted(base, keys, sections)
+    return Sorted(base, keys, sections, len(mapping) - len(chosen))
+
+
+def _choose(mapping: MapNode) -> list[tuple[Node, Node]]:
+    """The pairs to look at: all, or of too many those that have one of the usual names."""
+    if len(mapping) <= MAX_KEYS:
+        return mapping.items()
+    return [(name, mapping[name]) for name in _EXACT if name in mapping]
+
+
+def _empty_models(
+    pairs: list[tuple[Node, Node]], base: Path, sections: dict[str, list[Found]]
+) -> list[Found]:
+    """``{"model": {}, "optimizer": {...}}``: a model without parameters, beside training state."""
+    if not any(section in sections for section in ("optimizer", "scheduler", "epoch", "step")):
+        return []
+    empty = []
+    for key, node in pairs:
+        exact = SYNONYMS.get(key.lower()) if isinstance(key, str) else None
+        if exact and exact[0] == "model" and isinstance(node, MapNode) and not len(node):
+            path = (*base, key)
+            empty.append(Found(str(key), path, node, "", exact[1], Weights(path, "names")))
+    return empty
 
 
 def has_keys(root: Node, *keys: str) -> bool:
@@ -88,7 +124,8 @@ def join(first: Sorted, second: Sorted) -> Sorted:
     sections = {name: list(group) for name, group in first.sections.items()}
     for name, group in second.sections.items():
         sections.setdefault(name, []).extend(group)
-    return Sorted(second.base, first.keys | second.keys, sections)
+    n_unsorted = first.n_unsorted + second.n_unsorted
+    return Sorted(second.base, first.keys | second.keys, sections, n_unsorted)
 
 
 def _place_key(key: str, path: Path, node: Node) -> list[tuple[str, Found]]:
@@ -142,7 +179,7 @@ def _looks_right(sense: Sense, key: str, node: Node) -> bool:
     """Say whether the content of a key can be what the key says."""
     section = sense.section
     if section in ("epoch", "step", "samples"):
-        return is_number(node)
+        return is_count(node)
     if section in ("optimizer", "scheduler", "scaler"):
         return isinstance(node, (MapNode, SeqNode, Record)) and not is_tensor(node)
     if section == "metrics" and sense.rank >= 60:

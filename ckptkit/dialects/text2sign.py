@@ -7,6 +7,7 @@ from ckptkit.dialects.progress import Meaning
 from ckptkit.dialects.sorting import Found, Sorted, sort_keys
 from ckptkit.dialects.training_dict import TrainingDict
 from ckptkit.protocols import Recognition, SourceView
+from ckptkit.tree.numbers import count_of
 
 EPOCH_END = "checkpoint_epoch_"
 EPOCH_RUNNING = ("checkpoint_step_", "interrupted_checkpoint", "error_checkpoint")
@@ -45,7 +46,7 @@ class Text2Sign(TrainingDict):
         stem, step = _stem(view.name), found.first("step")
         if stem.startswith(EPOCH_RUNNING):
             return Meaning("next", f"{stem} is saved inside an epoch, and {epoch.node} was running")
-        n_steps = step.node if step is not None else None
+        n_steps = count_of(step.node) if step is not None else None
         if _divides(epoch.node + 1, n_steps):
             return Meaning(
                 "last",

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ckptkit.dialects import filling
 from ckptkit.dialects.draft import Draft
-from ckptkit.dialects.progress import Meaning, by_history, by_name, step_meaning
+from ckptkit.dialects.looks import is_optimizer, is_scaler, is_scheduler, lone_state
+from ckptkit.dialects.progress import (
+    UNTOLD,
+    Meaning,
+    by_history,
+    by_name,
+    step_meaning,
+    uncounted,
+)
 from ckptkit.dialects.sorting import Found, Sorted, sort_keys
+from ckptkit.nodes import Node
 from ckptkit.protocols import Reading, Recognition, SourceView
+from ckptkit.tree import key_text
+from ckptkit.tree.numbers import count_of
 
 #: Sections that show somebody saved a training run and not only weights.
 TRAINING_SIGNS = ("optimizer", "scheduler", "scaler", "epoch", "step", "best", "history")
@@ -19,10 +32,17 @@ class TrainingDict:
     title = "Training dict (model_state_dict, optimizer_state_dict, ...)"
 
     def recognise(self, view: SourceView) -> Recognition | None:
-        """60 with weights and a sign of training, 55 with weights beside other keys."""
+        """60 with weights and a sign of training, 55 with weights beside other keys.
+
+        54 for the state of an optimizer, a scheduler or a scaler alone, or without weights.
+        """
+        if alone := lone_state(view.root):
+            return Recognition(54, (f"the state of one {alone}, and nothing else",))
         found = sort_keys(view.root)
-        if found is None or not (found.has("model") or found.has("ema")):
+        if found is None:
             return None
+        if not (found.has("model") or found.has("ema")):
+            return _without_weights(found)
         signs = [section for section in TRAINING_SIGNS if found.has(section)]
         first = found.first("model") or found.first("ema")
         key = first.key if first else ""
@@ -35,8 +55,10 @@ class TrainingDict:
     def interpret(self, view: SourceView) -> Reading:
         """Place every key by what it is called and what it holds."""
         draft = Draft(view)
-        found = sort_keys(view.root)
-        if found is not None:
+        alone, found = lone_state(view.root), sort_keys(view.root)
+        if alone:
+            draft.take((), (alone,))
+        elif found is not None:
             self.fill(draft, found)
         return draft.reading()
 
@@ -58,28 +80,28 @@ class TrainingDict:
 
     def fill_progress(self, draft: Draft, found: Sorted) -> None:
         """Place epoch, step and samples with what they mean."""
-        step = found.first("step")
+        step = _likeliest(found, "step")
         if step is not None:
             draft.take(step.path, ("step",))
             draft.say(("step_means",), self.step_meaning(step, found))
-        samples = found.first("samples")
+        samples = _likeliest(found, "samples")
         if samples is not None:
             draft.take(samples.path, ("samples",))
-        epoch = found.first("epoch")
+        epoch = _likeliest(found, "epoch")
         if epoch is None:
             return
-        meaning = self.epoch_meaning(epoch, found, draft.view)
+        count = count_of(epoch.node)
+        if count is None:
+            meaning = uncounted(epoch.node)
+        else:
+            meaning = self.epoch_meaning(epoch._replace(node=count), found, draft.view)
         draft.take(epoch.path, ("epoch",), meaning.why)
         draft.say(("epoch_means",), meaning.means)
-        if meaning.means == "unknown":
-            draft.notice(
-                "warning", "epoch-unknown",
-                f"{epoch.key} is {epoch.node}, and {meaning.why}", epoch.key,
-            )  # fmt: skip
-        else:
-            draft.notice(
-                "info", "epoch-meaning", f"{epoch.key} {epoch.node}: {meaning.why}", epoch.key
-            )
+        told = f"{epoch.key} {key_text(epoch.node if count is None else count)}: {meaning.why}"
+        code = "epoch-unknown" if meaning.means == "unknown" else "epoch-meaning"
+        # Most scripts leave it open; only evidence that contradicts itself is worth a warning.
+        level = "info" if meaning == UNTOLD or meaning.means != "unknown" else "warning"
+        draft.notice(level, code, told, epoch.key)
 
     def epoch_meaning(self, epoch: Found, found: Sorted, view: SourceView) -> Meaning:
         """What the stored epoch means, by the evidence in the file alone."""
@@ -93,16 +115,29 @@ class TrainingDict:
             ),
             None,
         )
-        return (
-            named
-            or told
-            or Meaning(
-                "unknown",
-                "nothing in the file tells whether it is the last finished epoch or the next one",
-            )
-        )
+        return named or told or UNTOLD
 
     def step_meaning(self, step: Found, found: Sorted) -> str:
         """What the stored step means."""
         del found
         return step_meaning(step.key)
+
+
+def _likeliest(found: Sorted, section: str) -> Found | None:
+    """The likeliest one that can be counted with; else the likeliest at all."""
+    group = found.sections.get(section, [])
+    return next((one for one in group if count_of(one.node) is not None), found.first(section))
+
+
+def _without_weights(found: Sorted) -> Recognition | None:
+    """States of training whose own keys prove them, with no weights beside them."""
+    looks: tuple[tuple[str, Callable[[Node], bool]], ...] = (
+        ("optimizer", is_optimizer), ("scheduler", is_scheduler), ("scaler", is_scaler),
+    )  # fmt: skip
+    told = [
+        f"{section} under {one.key!r}, and no weights"
+        for section, look in looks
+        for one in found.sections.get(section, ())[:1]
+        if look(one.node)
+    ]
+    return Recognition(54, tuple(told)) if told else None

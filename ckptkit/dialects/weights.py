@@ -13,7 +13,7 @@ from ckptkit.dialects.looks import (
 from ckptkit.dialects.module_state import collect_state
 from ckptkit.dialects.prefixes import describe, strip_wrappers
 from ckptkit.nodes import MapNode, Node, Path
-from ckptkit.tree import resolve
+from ckptkit.tree import path_text, resolve
 
 #: Where a wrapper such as {"state_dict": ..., "model_args": ...} keeps the state_dict.
 INNER = ("state_dict", "model_state_dict", "model", "weights", "params", "module", "model_state")
@@ -112,7 +112,7 @@ def _place_module(draft: Draft, source: Path, target: Path) -> None:
         name = renamed.get(tensor.name, tensor.name)
         draft.show((*source, *tensor.path), (*target, name), "from a pickled module")
     draft.take(source, ("extra", *(source or ("module",))), "the whole object, as a record")
-    where = "/".join(str(key) for key in source)
+    where = path_text(source)
     draft.notice(
         "info", "pickled-module",
         f"the file holds a whole {record.name.text} object: its {len(state.tensors)} tensors were "

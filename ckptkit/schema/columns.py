@@ -21,6 +21,7 @@ _REQUIRED = (
 _SPARSE = ("devices", "numpy_dtypes", "strides", "shared")
 _MAX_INT = 2**63 - 1
 _BYTE_WORDS = 256
+MAX_DTYPE_CHARS = 65_536  # structured dtypes name all their fields
 
 
 def dump_table(table: TensorTable) -> dict[str, Any]:
@@ -170,6 +171,8 @@ class _ColumnReader:
         pairs = self._pairs("numpy_dtypes")
         if any(type(name) is not str or not name for name in pairs.values()):
             self.refuse("numpy_dtypes", "a dtype that is no string")
+        if any(len(name) > MAX_DTYPE_CHARS or not name.isprintable() for name in pairs.values()):
+            self.refuse("numpy_dtypes", "a dtype that is too long or does not print")
         return pairs
 
     def strides(self) -> dict[int, tuple[int, ...]]:

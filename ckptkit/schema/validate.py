@@ -178,6 +178,11 @@ def _check_meta(table: TensorTable, where: str) -> None:
         has_bytes = table.starts[row] or table.stops[row] or table.digest(row) != NO_DIGEST
         if flavour == "meta" and has_bytes:
             _refuse(where, f"meta tensor {table.names[row]!a:.200} with bytes or a digest")
+        if flavour == "meta":
+            nbytes = DTYPES[table.dtypes[row]].nbytes * math.prod(table.shapes[row])
+            if nbytes >= 2**63:  # nothing else bounds what has no bytes
+                seen = f"meta tensor {table.names[row]!a:.200} of absurd size"
+                _refuse(where, seen, "less than 2**63 bytes")
 
 
 def _check_ends(table: TensorTable, files: Sequence[FileEntry], ordered: bool, where: str) -> None:

@@ -5,9 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from ckptkit.nodes import Atom, MapNode, Node, Path, Record, SeqNode, TensorNode
-from ckptkit.tree.parts import parts
+from ckptkit.tree.parts import SCALARS, parts
 
 _ABSENT = object()
+#: First keys of the places that are no plain keys of a mapping.
+_PART_WORDS = frozenset(
+    (
+        ".keys",
+        ".factory",
+        ".attrs",
+        ".args",
+        ".kwargs",
+        ".states",
+        ".state",
+        ".items",
+        ".entries",
+        ".extra",
+    )
+)
 
 
 def resolve(root: Node, path: Path) -> Node:
@@ -31,11 +46,16 @@ def _step(node: Node, path: Path, at: int) -> tuple[Node, int]:
     attribute = _attribute(node, key)
     if attribute is not _ABSENT:
         return attribute, 1
-    if isinstance(node, (MapNode, Record, Atom, TensorNode)):
+    # A plain key that is absent must not cost a walk over all the others.
+    if _may_name_a_part(key) and isinstance(node, (MapNode, Record, Atom, TensorNode)):
         for sub, child in parts(node):
             if sub[0] is not None and sub == path[at : at + len(sub)]:
                 return child, len(sub)
     raise KeyError(path[: at + 1])
+
+
+def _may_name_a_part(key: Any) -> bool:
+    return key in _PART_WORDS if type(key) is str else type(key) not in SCALARS
 
 
 def _in_mapping(node: MapNode, key: Any) -> Node:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
 from ckptkit.containers.gc_pause import paused_gc
-from ckptkit.nodes import BlobNode, MapNode, Node, Path, TensorNode
+from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, TensorNode
 from ckptkit.protocols import StreamScan
+from ckptkit.tree import key_text
+from ckptkit.tree.numbers import number_of
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.places import leaf_places
@@ -109,7 +110,8 @@ def _survey(checkpoint: Checkpoint) -> Inspection:
     tensors: dict[str, list[tuple[Path, TensorNode]]] = {}
     rows = []
     for name, node in document.items():
-        row, tensors[name] = _survey_section(str(name), node)
+        section = key_text(name)
+        row, tensors[section] = _survey_section(section, node)
         if row.tensors or row.values or row.files:
             rows.append(row)
     places = [Place(name, path, tensor) for name in tensors for path, tensor in tensors[name]]
@@ -119,7 +121,7 @@ def _survey(checkpoint: Checkpoint) -> Inspection:
     total = SectionRow(
         "total",
         len(flat),
-        sum(row.parameters for row in rows),
+        _parameters(flat, views),
         sum(sizes.values()),
         sum(row.values for row in rows),
         sum(row.files for row in rows),
@@ -160,9 +162,15 @@ def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path,
         else:
             n_values += bool(path) and ".attrs" not in path  # _metadata is no value of a model
     views = dict(zip(number_views(tensors), (tensor for _, tensor in tensors), strict=True))
-    parameters = sum(math.prod(tensor.shape) for tensor in views.values())
+    parameters = sum(tensor.numel for tensor in views.values())
     nbytes = sum(tensor.nbytes for tensor in views.values())
     return SectionRow(name, len(tensors), parameters, nbytes, n_values, n_files), tensors
+
+
+def _parameters(places: list[tuple[Path, TensorNode]], views: list[int]) -> int:
+    """Elements of all sections; what two of them show (a module kept whole) counts once."""
+    numels = {view: tensor.numel for (_, tensor), view in zip(places, views, strict=True)}
+    return sum(numels.values())
 
 
 def _dtypes(places: list[tuple[Path, TensorNode]], views: list[int]) -> tuple[DtypeRow, ...]:
@@ -196,14 +204,24 @@ def _progress(document: MapNode) -> Progress:
         node.get("epochs_completed"),
         node.get("optimizer_steps"),
         node.get("samples"),
-        _pairs(node.get("as_stored")),
-        str(node.get("epoch_means") or ""),
-        str(node.get("step_means") or ""),
-        _pairs(best),
+        tuple((key, _plain(value)) for key, value in _pairs(node.get("as_stored"))),
+        _word(node.get("epoch_means")),
+        _word(node.get("step_means")),
+        tuple(pair for pair in _pairs(best) if pair[0] != "as_stored"),
     )
 
 
 def _pairs(node: Node) -> tuple[tuple[str, Node], ...]:
     if not isinstance(node, MapNode):
         return ()
-    return tuple((str(key), value) for key, value in node.items())
+    return tuple((key_text(key), value) for key, value in node.items())
+
+
+def _plain(node: Node) -> Node:
+    """The number in a numpy scalar, for people to read; the document keeps what was stored."""
+    number = number_of(node) if isinstance(node, Atom) else None
+    return node if number is None else number
+
+
+def _word(node: Node) -> str:
+    return node if type(node) is str else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ckptkit.containers.logical import logical_source
-from ckptkit.nodes import Node, Path, TensorNode
+from ckptkit.nodes import ByteSource, Node, Path, TensorNode
 from ckptkit.tree import path_text, walk
 
 
@@ -19,6 +19,7 @@ class LazyTensor:
 
     path: Path
     node: TensorNode
+    _source: ByteSource | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,8 +52,12 @@ class LazyTensor:
 
     def read_into(self, out: memoryview, offset: int = 0) -> None:
         """Fill ``out`` with the bytes from ``offset`` on. Raises: as ``read``."""
-        if len(out):
-            logical_source(self.node).read_into(offset, out)
+        if not len(out):
+            return
+        if self._source is None:  # kept: an index tensor is checked whole whenever it is made
+            object.__setattr__(self, "_source", logical_source(self.node))
+        assert self._source is not None
+        self._source.read_into(offset, out)
 
 
 def lazy_tensors(root: Node, above: Path = ()) -> Iterator[LazyTensor]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ckptkit.nodes import MapNode, Node, Path, TensorNode
+from ckptkit.tree import key_text
 from ckptkit.types import Notice
 from ckptkit.verbs.places import leaf_places
 
@@ -19,6 +20,10 @@ _AMP_VALUES = frozenset({"fp16", "float16", "16", "16-mixed", "half", "true", "y
 _WEIGHTS_ONLY = Notice(
     "info", "weights-only", "weights only: good for inference and fine-tuning, not for a resume"
 )
+
+
+_NO_WEIGHTS = Notice("info", "no-weights", "no weights are in it, neither raw nor averaged ones")
+_COUNTS = ("epochs_completed", "optimizer_steps", "samples")
 
 
 class Gap(NamedTuple):
@@ -46,9 +51,18 @@ def find_gaps(document: MapNode, tensors: Mapping[str, int]) -> tuple[Gap, ...]:
     gaps = [gap for gap in _GAPS if _is_absent(document, gap.section)]
     if "model" in document and not tensors.get("model") and gaps[:1] != [_GAPS[0]]:
         gaps.insert(0, Gap("model", "its section holds no tensor"))
+    if not _is_absent(document, "progress") and (untold := _uncounted(document["progress"])):
+        effect = f"{' and '.join(untold)} {'is a tensor' if len(untold) == 1 else 'are tensors'}"
+        gaps.append(Gap("progress", f"{effect}; inspect --stats reads it"))
     if _is_absent(document, "scaler") and _says_fp16(document.get("config")):
         gaps.append(Gap("scaler", "the config says fp16, so the loss scale is sought again"))
     return tuple(gaps)
+
+
+def lacks_all_but_weights(gaps: Sequence[Gap]) -> bool:
+    """Say whether there are weights, and not one of the other parts of a resume."""
+    lacking = {gap.section for gap in gaps}
+    return lacking - {"scaler"} == {gap.section for gap in _GAPS} - {"model"}
 
 
 def find_losses(
@@ -62,6 +76,8 @@ def find_losses(
             Notice("warning", "ema-only", "only averaged (EMA) weights: the raw ones are not here")
         )
     weights = n_tensors.get("model") or n_tensors.get("ema")
+    if not weights:
+        notices.append(_NO_WEIGHTS)
     if weights and not n_tensors.get("optimizer") and _is_absent(document, "progress"):
         notices.append(_WEIGHTS_ONLY)
     half = [
@@ -85,12 +101,19 @@ def find_losses(
 def _is_absent(document: MapNode, section: str) -> bool:
     node = document.get(section)
     if section == "progress" and isinstance(node, MapNode):
-        known = ("epochs_completed", "optimizer_steps", "samples")
         as_stored = node.get("as_stored")
-        return all(node.get(key) is None for key in known) and not (
+        return all(node.get(key) is None for key in _COUNTS) and not (
             isinstance(as_stored, MapNode) and len(as_stored)
         )
     return node is None or (isinstance(node, MapNode) and not len(node))
+
+
+def _uncounted(progress: Node) -> list[str]:
+    """The counts that are stored as tensors, whose value only their bytes tell."""
+    stored = progress.get("as_stored") if isinstance(progress, MapNode) else None
+    if not isinstance(stored, MapNode) or any(progress.get(key) is not None for key in _COUNTS):
+        return []
+    return [key_text(key) for key, node in stored.items() if isinstance(node, TensorNode)]
 
 
 def _says_fp16(config: Node) -> bool:
@@ -98,7 +121,7 @@ def _says_fp16(config: Node) -> bool:
         return False
     for path, value in leaf_places(config):
         key = next((part for part in reversed(path) if isinstance(part, str)), "")
-        if key.lower() in _AMP_KEYS and str(value).lower() in _AMP_VALUES:
+        if key.lower() in _AMP_KEYS and key_text(value).lower() in _AMP_VALUES:
             return True
     return False
 

@@ -72,7 +72,8 @@ def test_every_key_of_a_training_dict_finds_its_section():
 @pytest.mark.parametrize(
     ("stored", "means", "completed"),
     [(7, "completed", 7), (7, "next", 7), (7, "last", 8), (-1, "last", 0), (0, "next", 0), (7.0, "last", 8), (7, "unknown", None),
-     (7, None, None), (7, "of course", None), (-2, "last", None), (7.5, "last", None), (True, "last", None), ("7", "last", None),
+     (7, None, None), (7, "of course", None), (-2, "last", None), (7.5, "last", None), (True, "last", None), ("7", "last", 8), ("seven", "last", None),
+     pytest.param(10**6000, "last", None, id="huge"),
      (float("inf"), "last", None), (float("nan"), "completed", None), (None, "last", None)],
 )  # fmt: skip
 def test_an_epoch_is_counted_only_where_its_meaning_is_known(stored, means, completed):
@@ -192,6 +193,7 @@ def test_steps_use_literal_keys_and_no_live_class():
         imports = set(re.findall(r"^(?:from|import) (\S+)", path.read_text(), re.MULTILINE))
         assert imports <= {
             "__future__",
+            "struct",
             "ckptkit.nodes",
             "ckptkit.protocols",
             "ckptkit.schema.stepping",

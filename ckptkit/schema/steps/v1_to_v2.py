@@ -5,7 +5,9 @@ Source: docs/format.md sections "Version 1" and "Sections (v2)".
 
 from __future__ import annotations
 
-from ckptkit.nodes import MapNode, Node, SeqNode
+import struct
+
+from ckptkit.nodes import Atom, MapNode, Node, SeqNode
 from ckptkit.protocols import Move
 from ckptkit.schema.stepping import Stepped, step
 
@@ -22,6 +24,11 @@ _KNOWN = (*_VERBATIM, *_COUNTED, "ema", "epoch_means", "step_means", "metrics", 
 # What has to be added to the stored number to get how many were completed.
 _EPOCHS_DONE = {"completed": 0, "next": 0, "last": 1}
 _STEPS_DONE = {"completed": 0, "last": 1}
+_MAX_COUNT = 1 << 64
+_STRUCT_CODES = {
+    "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
+    "f2": "e", "f4": "f", "f8": "d",
+}  # fmt: skip
 
 
 @step(1, 2)
@@ -73,13 +80,31 @@ def _progress(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> Non
 
 
 def _count(value: Node, offsets: dict[str, int], means: Node) -> int | None:
-    """Return how many were completed; None where nobody can say."""
+    """Return how many were completed; None where nobody can say. Digits in a string count."""
+    value = _number(value)
+    if type(value) is str and len(value) <= 18 and value.isascii() and value.isdigit():
+        value = int(value)
     if type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) is not int or type(means) is not str or means not in offsets:
+    if type(value) is not int or not -_MAX_COUNT < value < _MAX_COUNT:
+        return None
+    if type(means) is not str or means not in offsets:
         return None
     done = value + offsets[means]
     return done if done >= 0 else None
+
+
+def _number(value: Node) -> Node:
+    """Return the plain number of a numpy scalar; whatever else it is as it is."""
+    if type(value) is not Atom or value.kind != "numpy.scalar" or len(value.args) != 2:
+        return value
+    text, content = value.args
+    if type(text) is not str or type(content) is not bytes:
+        return value
+    code = _STRUCT_CODES.get(text.lstrip("<>|="), "")
+    if not code or len(text) > 3 or len(content) != struct.calcsize(f"<{code}"):
+        return value
+    return struct.unpack(f"{'>' if text[0] == '>' else '<'}{code}", content)[0]
 
 
 def _metrics(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> None:
@@ -88,8 +113,26 @@ def _metrics(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> None
         if name in old:
             metrics[target] = old[name]
             moves.append(Move((name,), ("metrics", target)))
+    if "best" in metrics:
+        metrics["best"] = _best(metrics["best"], moves)
     if metrics:
         sections["metrics"] = MapNode(metrics)
+
+
+def _best(best: Node, moves: list[Move]) -> Node:
+    """Show the numbers of numpy scalars; what was stored is kept below ``as_stored``."""
+    if type(best) is not MapNode or best.kind != "dict" or best.attrs or "as_stored" in best:
+        return best
+    stored = {
+        name: best[name]
+        for name in ("value", "epoch")
+        if name in best and _number(best[name]) is not best[name]
+    }
+    if not stored:
+        return best
+    moves.extend(Move(("best", name), ("metrics", "best", "as_stored", name)) for name in stored)
+    shown = [(key, _number(node) if key in stored else node) for key, node in best.items()]
+    return MapNode([*shown, ("as_stored", MapNode(stored))])
 
 
 def _extra(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> None:
