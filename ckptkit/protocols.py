@@ -84,6 +84,8 @@ class Opened:
     ``nbytes`` counts every byte of the file or folder. ``properties`` are facts of the container
     (format version, byte order, a safetensors ``__metadata__``), as nodes. ``checks`` reads
     every byte and yields one Check a piece; it never raises for damage.
+    ``files`` are all files that were read of a folder, or of a file that names others; empty
+    means ``path`` itself, if that is a file.
     """
 
     path: FilePath
@@ -93,6 +95,7 @@ class Opened:
     properties: Mapping[str, Node] = field(default_factory=dict)
     scans: tuple[StreamScan, ...] = ()
     notices: tuple[Notice, ...] = ()
+    files: tuple[FilePath, ...] = ()
     checks: Callable[[], Iterator[Check]] = _no_checks
     close: Callable[[], None] = _nothing_to_close
 

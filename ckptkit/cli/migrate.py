@@ -79,14 +79,9 @@ def _run(source: str, target: str | None, options: Any, *, recursive: bool) -> A
         from ckptkit.verbs.migrate_tree import migrate_tree
 
         return migrate_tree(source, target, options)
-    from ckptkit.errors import TargetExistsError
     from ckptkit.verbs.migrate import migrate
 
-    try:
-        return migrate(source, target, options)
-    except TargetExistsError as exc:
-        advice = "name another DST, or say --replace"
-        raise TargetExistsError(exc.where, exc.seen, "a name that is free", advice) from exc
+    return migrate(source, target, options)
 
 
 @contextmanager

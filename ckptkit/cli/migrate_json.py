@@ -36,6 +36,7 @@ def migration_json(report: Any) -> dict[str, Any]:
         "dry_run": report.dry_run,
         "proved": report.proved,
         "source_removed": report.source_removed,
+        "left_behind": list(report.left_behind),
         "notices": [notice_json(notice) for notice in report.notices],
     }
 

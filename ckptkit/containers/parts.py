@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 
 from ckptkit.errors import LimitExceededError
 from ckptkit.protocols import Check, Opened, StreamScan
@@ -44,6 +45,12 @@ class Parts:
     def nbytes(self) -> int:
         """The bytes of all of them."""
         return sum(opened.nbytes for opened in self._opened.values())
+
+    @property
+    def files(self) -> tuple[FilePath, ...]:
+        """The files that were read of all of them."""
+        found = [opened.files or (opened.path,) for opened in self._opened.values()]
+        return tuple(path for paths in found for path in paths)
 
     def close(self) -> None:
         """Close all of them."""

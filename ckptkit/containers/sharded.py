@@ -56,6 +56,7 @@ class ShardedContainer:
             properties={"metadata": index.metadata, "shards": SeqNode(list(index.shards))},
             scans=parts.scans(),
             notices=(*index.notices, *parts.notices()),
+            files=(probe.path, *parts.files),
             checks=checks,
             close=parts.close,
         )

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ckptkit.containers.safetensors_header import alignment_order, dump_header
 from ckptkit.nodes import BlobNode, MapNode, Node, Path, TensorNode
 from ckptkit.tree import FlatSections, path_text
-from ckptkit.types import ByteSpan, TensorSpec
+from ckptkit.types import MANIFEST_NAME, ByteSpan, TensorSpec
+from ckptkit.verbs.side_names import SideNames
 
 RESERVED_NAME = "__metadata__"  # a safetensors header keeps this key for itself
 META_FLAVOUR = "meta"
@@ -28,6 +29,7 @@ class PlannedFile(NamedTuple):
     names: tuple[str, ...]
     spans: tuple[ByteSpan, ...]
     blob: BlobNode | None = None
+    aliases: tuple[tuple[str, str], ...] = ()  # other names of tied tensors: alias, stored
 
     @property
     def nbytes(self) -> int:
@@ -54,11 +56,11 @@ def plan_files(
         elif leaf.flavour != META_FLAVOUR:
             members.setdefault(str(path[0]), []).append(number)
     planned = [_plan_data(name, document[name], flat, leaves) for name, leaves in members.items()]
-    taken = {file.name.casefold() for file in planned} | {"manifest.msgpack"}
+    side_names = SideNames([MANIFEST_NAME, *(file.name for file in planned)])
     known = {id(blob) for _, blob in blobs}
-    planned += [_plan_side(number, blob, taken) for number, blob in blobs]
+    planned += [_plan_side(number, blob, side_names) for number, blob in blobs]
     loose = [blob for blob in side_files if id(blob) not in known]
-    return planned + [_plan_side(None, blob, taken) for blob in loose]
+    return planned + [_plan_side(None, blob, side_names) for blob in loose]
 
 
 def _plan_data(section: str, node: Node, flat: FlatSections, leaves: list[int]) -> PlannedFile:
@@ -70,7 +72,8 @@ def _plan_data(section: str, node: Node, flat: FlatSections, leaves: list[int]) 
         specs.append(TensorSpec(name, leaf.dtype, leaf.shape))
     order = alignment_order(specs)
     stored = {flat.leaves[n].same_view(): s.name for n, s in zip(leaves, specs, strict=True)}  # type: ignore[union-attr]
-    header, spans = dump_header([specs[i] for i in order], _aliases(node, stored))
+    aliases = _aliases(node, stored)
+    header, spans = dump_header([specs[i] for i in order], aliases)
     return PlannedFile(
         name=f"{section}.safetensors",
         kind="data",
@@ -78,15 +81,12 @@ def _plan_data(section: str, node: Node, flat: FlatSections, leaves: list[int]) 
         leaves=tuple(leaves[i] for i in order),
         names=tuple(names[i] for i in order),
         spans=tuple(spans),
+        aliases=tuple(aliases.items()),
     )
 
 
-def _plan_side(number: int | None, blob: BlobNode, taken: set[str]) -> PlannedFile:
-    name, count = blob.name, 1
-    while name.casefold() in taken:
-        count += 1
-        name = f"{blob.name}~{count}"
-    taken.add(name.casefold())
+def _plan_side(number: int | None, blob: BlobNode, side_names: SideNames) -> PlannedFile:
+    name = side_names.give(blob.name)
     leaves = () if number is None else (number,)
     spans = (ByteSpan(0, blob.nbytes),) if leaves else ()
     return PlannedFile(name, "side", b"", leaves, (name,) * len(leaves), spans, blob)
@@ -95,13 +95,16 @@ def _plan_side(number: int | None, blob: BlobNode, taken: set[str]) -> PlannedFi
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Name every leaf after its path below the section; a name that is taken gets a number."""
     taken: set[str] = {RESERVED_NAME}
+    counts: dict[str, int] = {}  # of a name that was taken, the last number that was tried
     names = []
     for path in paths:
         name = base = _name(path)
-        count = 1
+        count = counts.get(base, 1)
         while name in taken:
             count += 1
             name = f"{base}~{count}"
+        if name != base:
+            counts[base] = count
         taken.add(name)
         names.append(name)
     return names

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
-from ckptkit.errors import MigrationError, TargetExistsError
+from ckptkit.errors import MigrationError
 from ckptkit.nodes import MapNode
+from ckptkit.schema.chain import TARGET
 from ckptkit.tree import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.accounting import Placed, account_for
-from ckptkit.verbs.open import SCHEMA_VERSION, Checkpoint, load
-from ckptkit.verbs.origin import with_origin
-from ckptkit.verbs.seal import Sealing, SealOptions, plan_seal, seal
+from ckptkit.verbs.caveats import caveats
+from ckptkit.verbs.open import Checkpoint, load
+from ckptkit.verbs.origin import with_origin, with_renamed_files
+from ckptkit.verbs.removal import check_removable, remove_source, take_stock
+from ckptkit.verbs.seal import Sealing, SealOptions, SealPlan, plan_seal, seal
+from ckptkit.verbs.targets import check_target, default_target
+
+__all__ = ["MigrateOptions", "MigrationReport", "default_target", "migrate"]
 
 MAX_LOST_SHOWN = 5
 
@@ -43,7 +48,8 @@ class MigrationReport:
     """What was, or with a dry run what would be, done, key by key.
 
     ``placed`` has every leaf of the source; ``sealing`` what lies in the target. ``proved`` says
-    that every tensor was read back equal, and every other leaf found again.
+    that every tensor was read back equal, and every other leaf found again. ``source_removed``
+    says that all of the source went; ``left_behind`` has "name: reason" for what did not.
     """
 
     source: FilePath
@@ -60,15 +66,7 @@ class MigrationReport:
     dry_run: bool = False
     proved: bool = False
     source_removed: bool = False
-
-
-def default_target(source: FilePath) -> FilePath:
-    """The folder beside the source: its name without a checkpoint's suffix, or with ``.v2``."""
-    name = source.name
-    for suffix in (".pth.tar", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".tar"):
-        if name.lower().endswith(suffix) and len(name) > len(suffix) and not source.is_dir():
-            return source.with_name(name[: -len(suffix)])
-    return source.with_name(name + ".v2")
+    left_behind: tuple[str, ...] = ()
 
 
 def migrate(
@@ -78,49 +76,68 @@ def migrate(
 ) -> MigrationReport:
     """Write ``source`` as a sealed v2 folder at ``target``, verified; the source stays.
 
-    Raises: MigrationError if a leaf would be lost or read back different; whatever opening and
-    writing raise. After an error there is no target.
+    With ``remove_source`` exactly the files that were read go afterwards; what cannot or must
+    not go is told in ``left_behind``, and is no error.
+    Raises: TargetExistsError, WriteFailedError for a target that may not be written or replaced,
+    UnsafePathError for a source that may not be removed; MigrationError if a leaf would be lost
+    or read back different; whatever opening and writing raise. After an error there is no target.
     """
     options = options or MigrateOptions()
     source = FilePath(source)
     target = default_target(source) if target is None else FilePath(target)
+    check_target(source, target, replace=options.replace, limits=options.limits)
+    if options.remove_source:
+        check_removable(source)
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
         _refuse_sealed(checkpoint)
+        stock = take_stock(checkpoint.opened)
         placed = tuple(_account(checkpoint))
-        document = with_origin(checkpoint)
-        report = _report(checkpoint, target, placed, document, options)
-    if options.remove_source and not options.dry_run:
-        _remove(source)
-    return report
+        plan = _plan(checkpoint, options.limits)
+        if options.dry_run:
+            sealing = plan.as_sealing()
+        else:
+            sealing = seal(plan, target, _seal_options(options))
+        report = _report(checkpoint, target, placed, sealing, caveats(plan))
+    if options.dry_run:
+        return replace(report, dry_run=True)
+    if not options.remove_source:
+        return report
+    removal = remove_source(stock)
+    return replace(
+        report,
+        source_removed=removal.source_removed,
+        left_behind=removal.left_behind,
+        notices=(*report.notices, *removal.notices),
+    )
+
+
+def _plan(checkpoint: Checkpoint, limits: Limits) -> SealPlan:
+    """The layout; a second time where a file needs another name, which is then told inside."""
+    document = with_origin(checkpoint)
+    side_files = tuple(checkpoint.opened.properties.get("side_files", MapNode()).values())
+    plan = plan_seal(document, side_files, limits)
+    if not plan.renamed_files:
+        return plan
+    return plan_seal(with_renamed_files(document, plan.renamed_files), side_files, limits)
+
+
+def _seal_options(options: MigrateOptions) -> SealOptions:
+    return SealOptions(
+        replace=options.replace,
+        created=options.created,
+        workers=options.workers,
+        started=options.started,
+        progress=options.progress,
+    )
 
 
 def _report(
     checkpoint: Checkpoint,
     target: FilePath,
     placed: tuple[Placed, ...],
-    document: MapNode,
-    options: MigrateOptions,
+    sealing: Sealing,
+    notices: tuple[Notice, ...],
 ) -> MigrationReport:
-    side_files = checkpoint.opened.properties.get("side_files", MapNode())
-    plan = plan_seal(document, tuple(side_files.values()), options.limits)
-    if options.dry_run:
-        if target.exists() and not options.replace:
-            raise TargetExistsError(
-                target, "exists already", advice="name another DST or --replace"
-            )
-        sealing = plan.as_sealing()
-    else:
-        sealing = seal(
-            plan,
-            target,
-            SealOptions(
-                replace=options.replace,
-                created=options.created,
-                workers=options.workers,
-                started=options.started,
-                progress=options.progress,
-            ),
-        )
     verdict = checkpoint.verdict
     return MigrationReport(
         source=checkpoint.path,
@@ -129,14 +146,12 @@ def _report(
         dialect=verdict.dialect.name if verdict else "",
         evidence=verdict.evidence if verdict else (),
         from_version=checkpoint.schema_version,
-        to_version=SCHEMA_VERSION,
+        to_version=TARGET,
         steps=checkpoint.steps,
         placed=placed,
         sealing=sealing,
-        notices=checkpoint.notices,
-        dry_run=options.dry_run,
+        notices=(*checkpoint.notices, *notices),
         proved=sealing.proved,
-        source_removed=options.remove_source and not options.dry_run,
     )
 
 
@@ -166,10 +181,3 @@ def _account(checkpoint: Checkpoint) -> Iterator[Placed]:
             "a place for every leaf",
             "report this, and migrate with --dialect unknown until it is mended",
         )
-
-
-def _remove(source: FilePath) -> None:
-    if source.is_dir() and not source.is_symlink():
-        shutil.rmtree(source)
-    else:
-        source.unlink()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path as FilePath
+
 from ckptkit.nodes import MapNode, SeqNode
 from ckptkit.tree import path_text
 from ckptkit.verbs.open import Checkpoint
@@ -16,7 +19,7 @@ def with_origin(checkpoint: Checkpoint) -> MapNode:
     verdict = checkpoint.verdict
     origin = MapNode(
         {
-            "name": checkpoint.path.name,
+            "name": _own_name(checkpoint.path),
             "nbytes": checkpoint.opened.nbytes,
             "container": checkpoint.opened.container,
             "schema": checkpoint.schema_version,
@@ -40,6 +43,22 @@ def with_origin(checkpoint: Checkpoint) -> MapNode:
         provenance["as_stored"] = old
     kept = [(name, node) for name, node in checkpoint.document.items() if name != "provenance"]
     return MapNode([*kept, ("provenance", provenance)])
+
+
+def with_renamed_files(document: MapNode, renamed: dict[str, str]) -> MapNode:
+    """The same with ``migrated_from.renamed_files``: safe name -> the name that a file had."""
+    if not renamed:
+        return document
+    provenance = document["provenance"]
+    origin = MapNode([*provenance["migrated_from"].items(), ("renamed_files", MapNode(renamed))])
+    changed = MapNode([*provenance.items()])
+    changed["migrated_from"] = origin
+    return MapNode([*document.items(), ("provenance", changed)])
+
+
+def _own_name(path: FilePath) -> str:
+    """The last component, of ``.`` and ``..`` too."""
+    return path.name if path.name not in ("", "..") else FilePath(os.path.realpath(path)).name
 
 
 def _renamed(renamed: object) -> dict[str, str]:

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path as FilePath
 
 from ckptkit.containers.bytesource import FileBytes, SlicedBytes
+from ckptkit.containers.lazy_file import LazyFile
 from ckptkit.nodes import ByteSource
-from ckptkit.types import ByteSpan
 from ckptkit.verbs.layout import PlannedFile
 
 
@@ -16,14 +16,18 @@ from ckptkit.verbs.layout import PlannedFile
 def staged_sources(
     folder: FilePath, files: Sequence[PlannedFile]
 ) -> Iterator[list[tuple[str, ByteSource]]]:
-    """Every part of every file, named, in the order in which they were written."""
+    """Every part of every file, named, in the order in which they were written.
+
+    A data file, of which there is one a section, stays open; a side file, of which there may be
+    more than a process may have descriptors, is open only while it is read.
+    """
     with ExitStack() as opened:
         sources: list[tuple[str, ByteSource]] = []
         for file in files:
+            if file.blob is not None:
+                sources.append((file.name, LazyFile(folder / file.name, file.nbytes)))
+                continue
             data = opened.enter_context(FileBytes(folder / file.name))
-            whole = file.blob is not None
-            spans = (ByteSpan(0, file.nbytes),) if whole else file.spans
-            names = (file.name,) if whole else file.names
-            for name, span in zip(names, spans, strict=True):
+            for name, span in zip(file.names, file.spans, strict=True):
                 sources.append((name, SlicedBytes(data, span.start, span.nbytes)))
         yield sources

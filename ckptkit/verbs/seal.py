@@ -21,6 +21,7 @@ from ckptkit.schema import (
     dump_manifest,
     parse_manifest,
 )
+from ckptkit.schema.validate import check_file_name
 from ckptkit.storage.atomic import stage
 from ckptkit.storage.digest import digest_many, digest_of_bytes
 from ckptkit.storage.writer import FileToWrite, FileWritten, write_files
@@ -28,6 +29,7 @@ from ckptkit.tree import FlatSections, first_difference, flatten_sections, path_
 from ckptkit.types import DEFAULT_LIMITS, ByteSpan, Limits, contiguous_strides
 from ckptkit.verbs.layout import META_FLAVOUR, PlannedFile, plan_files
 from ckptkit.verbs.readback import staged_sources
+from ckptkit.verbs.targets import check_replaceable
 from ckptkit.version import __version__
 
 WRITER = f"ckptkit {__version__}"
@@ -76,6 +78,12 @@ class SealPlan:
     limits: Limits = DEFAULT_LIMITS
 
     @property
+    def renamed_files(self) -> dict[str, str]:
+        """Safe name -> original one, of the files that may not keep theirs."""
+        blobs = [(file.name, file.blob.name) for file in self.files if file.blob is not None]
+        return {safe: name for safe, name in blobs if safe != name}
+
+    @property
     def needed_nbytes(self) -> int:
         """Bytes that the folder will take."""
         rows = len(self.flat.leaves) * MANIFEST_ROW_NBYTES
@@ -97,9 +105,15 @@ class SealPlan:
 def plan_seal(
     document: MapNode, side_files: Sequence[BlobNode] = (), limits: Limits = DEFAULT_LIMITS
 ) -> SealPlan:
-    """Decide what goes where. Pure. Raises: UnrepresentableError, LimitExceededError."""
+    """Decide what goes where. Pure.
+
+    Raises: UnrepresentableError, LimitExceededError; UnsafePathError for a section whose name
+    cannot be that of a file.
+    """
     flat = flatten_sections(document, limits)
     files = plan_files(document, flat, side_files)
+    for file in files:
+        check_file_name(file.name, "the plan")
     return SealPlan(document=document, flat=flat, files=tuple(files), limits=limits)
 
 
@@ -120,6 +134,8 @@ def seal(plan: SealPlan, target: FilePath, options: SealOptions) -> Sealing:
         manifest = dump_manifest(_manifest(plan, written, options.created))
         _prove_document(plan, manifest)
         staged.write_last(MANIFEST_NAME, manifest)
+        # Once more: in the time that writing took, anybody may have put something there.
+        check_replaceable(target, replace=options.replace, limits=plan.limits)
         staged.commit()
     return plan.as_sealing(proved=True)
 

@@ -63,14 +63,13 @@ def test_a_dry_run_writes_nothing_and_tells_the_same(source, tmp_path):
 
 def test_a_target_that_exists_is_refused_until_replacing_is_asked_for(source, tmp_path):
     migrate(source)
-    (tmp_path / "run" / "mine.txt").write_text("keep")
-    with pytest.raises(TargetExistsError):
-        migrate(source)
-    with pytest.raises(TargetExistsError):
-        migrate(source, options=MigrateOptions(dry_run=True))
-    assert (tmp_path / "run" / "mine.txt").exists()
+    for dry_run in (False, True):
+        with pytest.raises(TargetExistsError, match="--replace"):
+            migrate(source, options=MigrateOptions(dry_run=dry_run))
+    before = (tmp_path / "run").stat().st_ino
     migrate(source, options=MigrateOptions(replace=True))
-    assert not (tmp_path / "run" / "mine.txt").exists()
+    assert (tmp_path / "run").stat().st_ino != before
+    assert below(tmp_path / "run") == ["manifest.msgpack", "model.safetensors"]
 
 
 def test_the_source_goes_only_after_the_proof(source, tmp_path):
