@@ -11,9 +11,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-# An index is a whole component: ``conv1`` keeps its digit, ``.1.`` and ``/1/`` give theirs up.
-# A leading zero is kept as text, because 07 and 7 are two names.
-_INDEX = re.compile(r"(?:(?<=[./])|(?<=^))(0|[1-9][0-9]{0,17})(?=[./]|$)")
+# A whole number anywhere in a name: ``layers.1.w``, ``w1``, ``block_1``. Whether such names are
+# alike, their kinds say. A leading zero is kept as text, because 07 and 7 are two names.
+_INDEX = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,17})(?![0-9])")
+_MAX_INDICES = 16  # of one name; those behind are kept as text
 
 
 class Group(NamedTuple):
@@ -35,7 +36,7 @@ def collapse(names: Sequence[str], kinds: Sequence[Hashable] | None = None) -> l
     """
     families: dict[tuple[tuple[str, ...], Hashable], list[tuple[tuple[int, ...], int]]] = {}
     for position, name in enumerate(names):
-        parts = _INDEX.split(name)
+        parts = _INDEX.split(name, _MAX_INDICES)
         template = tuple(parts[::2])
         family = (template, kinds[position] if kinds else None)
         families.setdefault(family, []).append((tuple(map(int, parts[1::2])), position))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from fnmatch import translate
 from typing import NamedTuple
 
 import click
 
+from ckptkit.cli.human import size_text
 from ckptkit.cli.progress import meter
 from ckptkit.nodes import Node
 from ckptkit.tree.paths import escape_text, key_text
@@ -17,6 +19,9 @@ from ckptkit.verbs.open import Checkpoint
 from ckptkit.verbs.outline import OutlineRow, outline
 
 _MAX_KEY_CHARS = 4096  # a name is told whole, unless nobody could mean it
+_SLOW_NBYTES = 64_000_000  # without numpy these take several seconds
+_MAX_COMPARED = 5000
+_MAX_NEAR = 3
 
 
 class View(NamedTuple):
@@ -93,7 +98,7 @@ def _tensor_rows(inspection: Inspection, view: View) -> tuple[TensorRow, ...]:
         tied_to = first.setdefault(place.tensor.same_view(), full)
         if view.section is not None and place.section != view.section:
             continue
-        if pattern.match(name) or pattern.match(full):
+        if pattern.match(name) or pattern.match(full) or pattern.match(f"{place.section}.{name}"):
             rows.append(TensorRow(place.section, name, place, "" if tied_to == full else tied_to))
     return tuple(rows)
 
@@ -109,10 +114,36 @@ def place_name(place: Place) -> str:
 def _with_figures(rows: Sequence[TensorRow]) -> tuple[TensorRow, ...]:
     from ckptkit.verbs.statistics import tensor_statistics
 
-    total = 2 * sum(row.place.tensor.nbytes for row in rows if not row.tied_to)
-    with meter("reading tensors", total) as shown:
+    total = sum(row.place.tensor.nbytes for row in rows if not row.tied_to and _has_figures(row))
+    _warn_if_slow(total)
+    # The histogram needs the extremes first, so every tensor is read twice.
+    with meter("reading tensors, twice each", 2 * total) as shown:
         return tuple(
             row if row.tied_to
             else row._replace(figures=tensor_statistics(row.place.tensor, shown.advance))
             for row in rows
         )  # fmt: skip
+
+
+def _has_figures(row: TensorRow) -> bool:
+    tensor = row.place.tensor
+    return tensor.storage.source is not None and not tensor.numpy_dtype and tensor.dtype.kind != "x"
+
+
+def _warn_if_slow(nbytes: int) -> None:
+    from importlib.util import find_spec
+
+    if nbytes > _SLOW_NBYTES and find_spec("numpy") is None:
+        told = f"numpy is not installed: reading {size_text(nbytes)} takes about ten times longer"
+        sys.stderr.write(f"note: {told}\n")
+
+
+def nearest_names(inspection: Inspection, glob: str) -> list[str]:
+    """Names of tensors that somebody who wrote ``glob`` may have meant."""
+    from difflib import get_close_matches
+
+    names = [f"{place.section}/{place_name(place)}" for place in inspection.places[:_MAX_COMPARED]]
+    words = [word for word in re.split(r"[*?\[\]/]+", glob) if len(word) > 1]
+    holding = [name for name in names if any(word in name for word in words)]
+    near = get_close_matches(glob.strip("*"), names, _MAX_NEAR, 0.3)
+    return (near or holding or names)[:_MAX_NEAR]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_FEW = 3  # so many keys are named one by one
+_FEW = 3  # so many keys are named one by one,
+_MANY = 40  # and so many top-level ones that have no place of their own
 
 
 class Moved(NamedTuple):
@@ -19,17 +20,22 @@ class Moved(NamedTuple):
 
 
 def summarise_moves(rows: Sequence[Moved], *, every: bool = False) -> list[Moved]:
-    """Join single keys that share the beginnings of source and target; order is kept."""
+    """Join keys below one top-level key that share the beginnings of both names; order is kept.
+
+    So every top-level key that holds others is seen with what became of it, and so is, by name,
+    every one that went to ``extra``.
+    """
     if every:
         return list(rows)
-    groups: dict[tuple[str, str, str], list[Moved]] = {}
+    groups: dict[tuple[str, str, str, str], list[Moved]] = {}
     for row in rows:
         tail = _shared_tail(row.source, row.target)
         heads = row.source[: len(row.source) - tail], row.target[: len(row.target) - tail]
-        groups.setdefault((*heads, row.note), []).append(row)
+        groups.setdefault((_top(row.source), *heads, row.note), []).append(row)
     told = []
-    for (source, target, note), members in groups.items():
-        if len(members) <= _FEW:
+    for (top, source, target, note), members in groups.items():
+        by_name = not top and _top(target + "x") in ("", "extra")
+        if len(members) <= (_MANY if by_name else _FEW):
             told += members
             continue
         below = _shared_head([row.source[len(source) :] for row in members])
@@ -43,6 +49,14 @@ def summarise_moves(rows: Sequence[Moved], *, every: bool = False) -> list[Moved
             )
         )
     return told
+
+
+def _top(name: str) -> str:
+    """The top-level key that a name is below; "" for one that is top-level itself."""
+    step = 0
+    while (step := name.find("/", step)) > 0 and name[step - 1] == "\\":
+        step += 1  # an escaped one, inside the key
+    return name[: max(step, 0)]
 
 
 def _shared_tail(one: str, other: str) -> int:

@@ -76,7 +76,7 @@ def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
 def _meaning(found: Inspection) -> str:
     """What a schema version stands for, where this checkpoint is that."""
     names = {row.name for row in found.sections if row.tensors or row.values}
-    if found.schema_version == 2:  # noqa: PLR2004
+    if found.schema_version == 2:
         return "sealed"
     if names == {"model"} and found.schema_version == 0:
         return "a bare state_dict"
@@ -152,7 +152,8 @@ def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
     yield (
         "dtypes",
         ", ".join(
-            f"{shortened(safe(row.dtype), _MAX_DTYPE_CHARS)} {count_text(row.tensors, 'tensor')} {size_text(row.nbytes)}"
+            f"{shortened(safe(row.dtype), _MAX_DTYPE_CHARS)} {count_text(row.tensors, 'tensor')}"
+            f" {size_text(row.nbytes)}"
             for row in found.dtypes[: _MAX_SHOWN + 3]
         ),
     )

@@ -30,7 +30,7 @@ def render_tree(report: Any) -> Iterator[Any]:
         for one in report.reports
     ]
     rows += [
-        (safe(path), "", "", "", text(("passed over", "dim"), f": {safe(reason)}"))
+        (safe(path), "", "", "", text(("passed over", "dim"), f": {_advised(reason)}"))
         for path, reason in report.skipped
     ]
     rows += [
@@ -72,6 +72,11 @@ def _moves(report: Any, *, every: bool) -> Any:
     )
 
 
+def _advised(reason: str) -> str:
+    """The reason of a verb, which knows no options, with the option to use."""
+    return reason.replace("ask to replace it to write it anew", "--replace writes it anew")
+
+
 def _nbytes(report: Any) -> str:
     return size_text(report.sealing.tensor_nbytes)
 
@@ -102,6 +107,8 @@ def _facts(report: Any) -> Iterator[tuple[str, Any]]:
         yield "proved", text((told, "green"))
     if report.source_removed:
         yield "source", "removed"
+    elif report.left_behind:
+        yield "stays", lines([safe(one) for one in report.left_behind])
 
 
 def _outcome(report: Any) -> tuple[str, str]:

@@ -9,22 +9,48 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol
+from itertools import repeat
+from operator import mul, sub, truediv
+from typing import Any, Protocol
 
 from ckptkit.types import DType
+from ckptkit.verbs.small_floats import SMALL_FLOATS, decode_bits
 
 
 class Chunk(Protocol):
-    """Figures of some elements. ``squares``: sum of squared distances from the mean."""
+    """Figures of some elements."""
 
-    n_finite: int
-    n_nan: int
-    n_inf: int
-    n_zero: int
-    low: float
-    high: float
-    mean: float
-    squares: float
+    @property
+    def n_finite(self) -> int:
+        """Count the finite ones."""
+
+    @property
+    def n_nan(self) -> int:
+        """Count the NaN."""
+
+    @property
+    def n_inf(self) -> int:
+        """Count the infinities."""
+
+    @property
+    def n_zero(self) -> int:
+        """Count the zeros of either sign."""
+
+    @property
+    def low(self) -> float:
+        """The least finite one, or 0."""
+
+    @property
+    def high(self) -> float:
+        """The greatest finite one, or 0."""
+
+    @property
+    def mean(self) -> float:
+        """The mean of the finite ones, or 0."""
+
+    @property
+    def squares(self) -> float:
+        """The sum of squared distances of the finite ones from their mean."""
 
     def bin_counts(self, low: float, high: float, n_bins: int) -> Sequence[int]:
         """Count the finite elements in equal bins from ``low`` to ``high``."""
@@ -39,56 +65,6 @@ def reader_of(dtype: DType) -> Callable[[bytes], Chunk] | None:
     if dtype.nbytes <= 2:
         return partial(_pattern_chunk, dtype)
     return partial(_array_chunk, dtype)
-
-
-# -- small floating point formats by their bits ---------------------------------------------------
-
-
-class _Format(NamedTuple):
-    """A floating point format.
-
-    ``special``: "ieee" (inf, NaN), "fn" (NaN only, all ones), "fnuz" (NaN is minus zero),
-    "e8m0" (a power of two, no sign).
-    """
-
-    exponent_bits: int
-    mantissa_bits: int
-    bias: int
-    special: str
-
-
-# Source: OCP 8-bit floating point specification 1.0; the "fnuz" kinds: arXiv 2206.02915.
-_FORMATS = {
-    "float16": _Format(5, 10, 15, "ieee"),
-    "bfloat16": _Format(8, 7, 127, "ieee"),
-    "float8_e4m3fn": _Format(4, 3, 7, "fn"),
-    "float8_e5m2": _Format(5, 2, 15, "ieee"),
-    "float8_e4m3fnuz": _Format(4, 3, 8, "fnuz"),
-    "float8_e5m2fnuz": _Format(5, 2, 16, "fnuz"),
-    "float8_e8m0fnu": _Format(8, 0, 127, "e8m0"),
-}
-
-
-def decode_bits(name: str, bits: int) -> float:
-    """The value of one element of a small floating point dtype from its bits."""
-    form = _FORMATS[name]
-    if form.special == "e8m0":
-        return math.nan if bits == 0xFF else 2.0 ** (bits - form.bias)
-    sign_bit = form.exponent_bits + form.mantissa_bits
-    sign = -1.0 if bits >> sign_bit else 1.0
-    if form.special == "fnuz" and bits == 1 << sign_bit:
-        return math.nan
-    exponent = (bits >> form.mantissa_bits) & ((1 << form.exponent_bits) - 1)
-    mantissa = bits & ((1 << form.mantissa_bits) - 1)
-    top = exponent == (1 << form.exponent_bits) - 1
-    if form.special == "ieee" and top:
-        return math.nan if mantissa else sign * math.inf
-    if form.special == "fn" and top and mantissa == (1 << form.mantissa_bits) - 1:
-        return math.nan
-    scale = 2.0**-form.mantissa_bits
-    if exponent == 0:
-        return sign * mantissa * scale * 2.0 ** (1 - form.bias)
-    return sign * (1 + mantissa * scale) * 2.0 ** (exponent - form.bias)
 
 
 # -- without numpy --------------------------------------------------------------------------------
@@ -118,6 +94,53 @@ class _Weighted:
         return bins
 
 
+class _Plain:
+    """Figures of wide values, few of which are equal: C loops over a list, no dictionary.
+
+    The figures that only the first of two passes asks for are made when they are asked for.
+    """
+
+    def __init__(self, numbers: list[float]) -> None:
+        self.n_nan = self.n_inf = 0
+        if not math.isfinite(sum(numbers)):  # NaN, Inf, or merely large ones
+            finite = list(filter(math.isfinite, numbers))
+            self.n_nan = sum(map(math.isnan, numbers))
+            self.n_inf = len(numbers) - len(finite) - self.n_nan
+            numbers = finite
+        self._finite = numbers
+        self.n_finite = len(numbers)
+
+    @property
+    def n_zero(self) -> int:
+        return self._finite.count(0.0)
+
+    @property
+    def low(self) -> float:
+        return float(min(self._finite, default=0.0))
+
+    @property
+    def high(self) -> float:
+        return float(max(self._finite, default=0.0))
+
+    @property
+    def mean(self) -> float:
+        return sum(self._finite) / self.n_finite if self._finite else 0.0
+
+    @property
+    def squares(self) -> float:
+        distances = list(map(sub, self._finite, repeat(self.mean)))
+        return float(sum(map(mul, distances, distances)))
+
+    def bin_counts(self, low: float, high: float, n_bins: int) -> list[int]:
+        low, width, scale = _bin_scale(low, high)
+        numbers = self._finite if scale == 1.0 else [value * scale for value in self._finite]
+        shares = map(truediv, map(sub, numbers, repeat(low)), repeat(width))
+        bins = [0] * n_bins
+        for index, n in Counter(map(int, map(mul, shares, repeat(n_bins)))).items():
+            bins[min(max(index, 0), n_bins - 1)] += n
+        return bins
+
+
 def _bin_scale(low: float, high: float) -> tuple[float, float, float]:
     """Low end, width and the factor that values need: halves, where the width overflows."""
     scale = 1.0 if math.isfinite(high - low) else 0.5
@@ -139,7 +162,7 @@ def _pattern_chunk(dtype: DType, data: bytes) -> Chunk:
 
 
 def _pattern_value(dtype: DType, bits: int) -> float:
-    if dtype.name in _FORMATS:
+    if dtype.name in SMALL_FLOATS:
         return decode_bits(dtype.name, bits)
     if dtype.kind == "b":
         return float(bits != 0)
@@ -154,6 +177,9 @@ _ARRAY_CODES = {
 }  # fmt: skip
 
 
+_SAMPLE = 65_536  # elements that show whether most are equal
+
+
 def _array_chunk(dtype: DType, data: bytes) -> Chunk:
     numbers: Sequence[float]
     if dtype.name == "complex32":
@@ -162,11 +188,19 @@ def _array_chunk(dtype: DType, data: bytes) -> Chunk:
         numbers = _little(_ARRAY_CODES[dtype.name], data)
     if dtype.kind == "c":
         numbers = list(map(math.hypot, numbers[::2], numbers[1::2]))
-    n_nan = sum(map(math.isnan, numbers)) if dtype.kind in "fc" else 0
-    counts = Counter(map(float, numbers))
-    if n_nan:  # every NaN is a key of its own
-        counts = Counter({value: n for value, n in counts.items() if not math.isnan(value)})
-    return _Weighted(counts, n_nan)
+    sample = numbers[:_SAMPLE]
+    if 4 * len(set(sample)) <= len(sample):
+        return _counted(numbers)
+    if isinstance(numbers, array):
+        numbers = numbers.tolist() if numbers.typecode in "fd" else list(map(float, numbers))
+    return _Plain(list(numbers))
+
+
+def _counted(numbers: Sequence[float]) -> _Weighted:
+    """Count equal values first: many times faster for masks, steps and constants."""
+    counts: dict[float, int] = Counter(map(float, numbers))
+    n_nan = sum(n for value, n in counts.items() if math.isnan(value))  # each a key of its own
+    return _Weighted({value: n for value, n in counts.items() if not math.isnan(value)}, n_nan)
 
 
 def _little(code: str, data: bytes) -> array[Any]:

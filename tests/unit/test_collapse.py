@@ -28,7 +28,9 @@ def expand(pattern: str) -> list[str]:
     ]
 
 
-components = st.sampled_from(["0", "1", "2", "3", "7", "10", "07", "w", "b", "conv1", "layers"])
+components = st.sampled_from(
+    ["0", "1", "2", "3", "7", "10", "07", "w", "b", "conv1", "conv2", "x1y2", "x1y3", "layers"]
+)
 names = st.lists(components, min_size=1, max_size=4).map(".".join)
 
 
@@ -72,6 +74,16 @@ def test_steps_are_spelled():
 def test_an_irregular_corner_is_not_hidden_in_a_product() -> None:
     patterns = [g.pattern for g in collapse(["a.0.0", "a.0.1", "a.1.0"])]
     assert patterns == ["a.0.{0,1}", "a.1.0"]
+
+
+def test_digits_inside_a_name_are_indices_too() -> None:
+    groups = collapse([f"w{i}" for i in range(50)] + ["w_07", "block_1x", "block_2x"])
+    assert [g.pattern for g in groups] == ["w{0..49}", "w_07", "block_{1,2}x"]
+
+
+def test_a_name_of_numbers_without_end_is_collapsed_all_the_same() -> None:
+    groups = collapse([f"{'1.' * 2000}{i}" for i in range(3)])
+    assert sum(g.size for g in groups) == 3
 
 
 def test_kinds_keep_names_apart() -> None:

@@ -41,6 +41,31 @@ def test_a_stripped_prefix_is_one_line():
     ]
 
 
+def test_every_top_level_key_is_seen_with_its_section():
+    rows = [
+        Moved(f"{top}/k{i}", f"{top}/k{i}", 1, 4) for top in ("config", "data") for i in range(9)
+    ]
+    rows += [Moved(f"odd{i}", f"extra/odd{i}", 1, 0) for i in range(9)]
+    rows += [Moved(f"more/{i}", f"extra/more/{i}", 1, 0) for i in range(9)]
+    told = summarise_moves(rows)
+    assert [(row.source, row.target) for row in told] == [
+        ("config/*", "config/*"),
+        ("data/*", "data/*"),
+        *((f"odd{i}", f"extra/odd{i}") for i in range(9)),
+        ("more/*", "extra/more/*"),
+    ]
+
+
+def test_bare_weights_are_one_line():
+    rows = [Moved(f"l.{i}.w", f"model/l.{i}.w", 1, 4) for i in range(500)]
+    assert summarise_moves(rows) == [Moved("l.*", "model/l.*", 500, 2000)]
+
+
+def test_an_escaped_slash_is_no_level():
+    rows = [Moved(f"a\\/{i}", f"extra/a\\/{i}", 1, 4) for i in range(9)]
+    assert summarise_moves(rows) == rows
+
+
 def test_every_key_by_name_on_request():
     rows = [Moved(f"a/{i}", f"b/{i}", 1, 4) for i in range(9)]
     assert summarise_moves(rows, every=True) == rows

@@ -10,7 +10,7 @@ import torch
 from ckptkit.nodes import Storage, TensorNode
 from ckptkit.types import DTYPES
 from ckptkit.verbs import number_formats
-from ckptkit.verbs.number_formats import decode_bits
+from ckptkit.verbs.small_floats import decode_bits
 from ckptkit.verbs.statistics import N_BINS, tensor_statistics
 
 
@@ -145,6 +145,24 @@ def test_a_meta_tensor_has_no_figures():
         dtype=DTYPES["float32"], shape=(4,), strides=(1,), offset=0, storage=Storage("0", 16, None)
     )
     assert tensor_statistics(meta) is None
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "int64", "complex64"])
+@pytest.mark.parametrize("repeated", [True, False])
+def test_few_values_and_many_have_true_figures_with_odd_ones_among_them(name, repeated, engine):
+    tensor = torch.arange(6000) % (5 if repeated else 6000)
+    tensor = tensor.to(getattr(torch, name))
+    if name != "int64":
+        tensor[100], tensor[5000], tensor[5001] = math.nan, math.inf, -math.inf
+    check(tensor)
+
+
+def test_sums_beyond_any_double_keep_their_extremes(engine):
+    tensor = torch.linspace(1.0e308, 1.7e308, 50, dtype=torch.float64)
+    found = tensor_statistics(node(tensor))
+    assert (found.n_inf, found.n_nan) == (0, 0)
+    assert (found.low, found.high) == (1.0e308, 1.7e308)
+    assert sum(found.histogram) == 50
 
 
 def test_progress_counts_both_passes():
