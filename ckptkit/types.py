@@ -6,6 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+MANIFEST_NAME = "manifest.msgpack"  # docs/format.md: written last, so its presence is the seal
+SEALED_CONTAINER = "ckptkit-v2"  # what a sealed folder is called among the containers
+
+#: A hidden sibling of a checkpoint that a writer makes: label, kind, owner, token.
+LEFTOVER_PATTERN = r"\.(.+)\.(stage|old)-(\d+-\d+-[0-9a-f]+)-([0-9a-f]{8})"
+
 
 class DType(NamedTuple):
     """An element type, under the name that torch prints for it (without ``torch.``).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -47,9 +48,13 @@ def command(
     if not rows:
         from ckptkit.errors import NoCheckpointError
 
+        seen = f"no checkpoint in it, nor in the folders down to {depth} below it"
+        if listing.others:
+            first = listing.others[0]
+            seen = f"no checkpoint: {os.path.basename(first.path)} {first.reason}"  # noqa: PTH119
         raise NoCheckpointError(
-            folder, f"no checkpoint in it, nor in the folders down to {depth} below it",
-            "a checkpoint of any kind", "name the folder of the run, or raise --depth",
+            folder, seen, "a checkpoint of any kind",
+            "name the folder of the run, or raise --depth",
         )  # fmt: skip
     if as_json:
         from ckptkit.cli.json_output import emit

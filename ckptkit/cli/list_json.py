@@ -14,6 +14,10 @@ def listing_json(listing: Listing, rows: Sequence[ListRow]) -> dict[str, Any]:
     return {
         "path": str(listing.root),
         "checkpoints": [_row_json(row) for row in rows],
+        "not_checkpoints": [
+            {"path": str(row.path), "reason": row.reason, "error": row.error_kind}
+            for row in listing.others
+        ],
         "temporary_files": listing.temporary,
         "folders_too_deep": listing.too_deep,
     }

@@ -38,7 +38,7 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     yield ""
     for line in _summary(listing, rows):
         yield text("  " + line)
-    bad = [row for row in rows if row.reason]
+    bad = [row for row in (*rows, *listing.others) if row.reason]
     if bad:
         yield ""
         yield facts((safe(_short(row.path, listing.root)), safe(row.reason)) for row in bad)
@@ -88,6 +88,8 @@ def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:
     if leftover:
         parts.append(count_text(leftover, "unfinished save"))
     told = [", ".join(parts)]
+    if listing.others:
+        told.append(f"not a checkpoint: {count_text(len(listing.others), 'file')}, named below")
     if listing.temporary:
         told.append(f"passed over: {count_text(listing.temporary, 'temporary file')} (._*)")
     if listing.too_deep:

@@ -18,7 +18,7 @@ _METHODS = {"xxh3-128": "digest", "crc32": "CRC-32", "structure": "structure"}
 _VERDICTS = {
     "verified": ("verified", "bold green"),
     "partly": ("verified in part", "yellow"),
-    "unverifiable": ("nothing to check by", "yellow"),
+    "unverifiable": ("read whole", "yellow"),
     "damaged": ("damaged", "bold red"),
 }
 
@@ -53,6 +53,8 @@ def _one(found: Verification, *, with_all: bool) -> Iterator[Any]:
 
 
 def _summary(found: Verification) -> str:
+    if found.verdict == "unverifiable":
+        return f"{size_text(found.nbytes)}; it carries no checksums to compare with"
     parts = [
         f"{count} by {_METHODS.get(method, safe(method))}"
         for method, count in found.methods().items()

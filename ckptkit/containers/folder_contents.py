@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.folder_roles import (
     claims_to_be_checkpoint,
+    final_name,
     is_dcp_folder,
     is_own_checkpoint,
     is_plain,
@@ -18,12 +19,13 @@ from ckptkit.containers.json_file import parse_json
 from ckptkit.containers.lazy_file import LazyFile
 from ckptkit.containers.parts import Parts
 from ckptkit.containers.sharded import INDEX_SUFFIX, looks_like_index
-from ckptkit.errors import ContainerError, InputError
+from ckptkit.errors import CkptkitError, ContainerError, InputError
 from ckptkit.nodes import BlobNode, MapNode, Node, SeqNode
 from ckptkit.protocols import Check, OpenFile
 from ckptkit.types import Limits, Notice
 
 _HEAD_NBYTES = 4096
+_CHUNK_NBYTES = 1 << 20
 _MUST_PARSE = "trainer_state.json"  # damage in it is damage of the checkpoint
 
 
@@ -45,6 +47,7 @@ class FolderContents:
         self.side_files: dict[str, BlobNode] = {}
         self.index_metadata: dict[str, Node] = {}
         self.notices: list[Notice] = []
+        self.half_written: list[FolderFile] = []
         self.has_checkpoint, self.units_nbytes = False, 0
         self.dcp_units = dcp_units(listing)
 
@@ -56,7 +59,9 @@ class FolderContents:
             if file.name.endswith(INDEX_SUFFIX) and self._is_index(file):
                 in_an_index |= self._read_index(file, names, open_file)
         for file in self.listing.files:
-            if file.name not in in_an_index:
+            if final_name(file.name) is not None:
+                self._pass_over(file)
+            elif file.name not in in_an_index:
                 self._read_file(file, open_file)
         for name in self.dcp_units:
             opened = self.parts.add(name, open_file(self.folder / name))
@@ -64,11 +69,24 @@ class FolderContents:
             self.units_nbytes += opened.nbytes
             self.has_checkpoint = True
 
-    def checks(self) -> Iterator[Check]:
-        """Check the checkpoint files; of the others there is nothing to check them by."""
+    @property
+    def files(self) -> tuple[FilePath, ...]:
+        """Every file that was read, or is carried as it is."""
+        return (*self.parts.files, *(self.folder / name for name in self.side_files))
+
+    def checks(self, unfinished: str = "") -> Iterator[Check]:
+        """Check the checkpoint files; of the others there is nothing to check them by.
+
+        ``unfinished`` says why the folder as a whole cannot be used, if it cannot.
+        """
+        if unfinished:
+            yield Check(self.folder.name, 0, "damaged", "structure", unfinished)
         yield from self.parts.checks()
         for name, blob in self.side_files.items():
-            yield Check(name, blob.nbytes, "unverifiable", "structure", "a side file")
+            yield _read_through(name, blob)
+        for file in self.half_written:
+            message = "half-written: a save that died left it"
+            yield Check(file.name, file.nbytes, "unverifiable", "structure", message)
 
     def _is_index(self, file: FolderFile) -> bool:
         with FileBytes(file.path) as opened:
@@ -122,7 +140,23 @@ class FolderContents:
             self.notices.append(Notice("warning", "json-not-read", str(exc), file.name))
             self.root[file.name] = blob
 
+    def _pass_over(self, file: FolderFile) -> None:
+        self.half_written.append(file)
+        message = "left by a save that died: it is no part of the checkpoint and can be removed"
+        self.notices.append(Notice("warning", "half-written", message, file.name))
+
     def _keep(self, file: FolderFile) -> BlobNode:
         blob = BlobNode(file.name, file.nbytes, LazyFile(file.path, file.nbytes))
         self.side_files[file.name] = blob
         return blob
+
+
+def _read_through(name: str, blob: BlobNode) -> Check:
+    """Read a side file to its end: that it can be read is all there is to verify."""
+    buffer = memoryview(bytearray(min(_CHUNK_NBYTES, blob.nbytes)))
+    try:
+        for start in range(0, blob.nbytes, _CHUNK_NBYTES):
+            blob.source.read_into(start, buffer[: min(_CHUNK_NBYTES, blob.nbytes - start)])
+    except CkptkitError as exc:
+        return Check(name, blob.nbytes, "damaged", "structure", exc.seen)
+    return Check(name, blob.nbytes, "unverifiable", "structure", "a side file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path as FilePath
 
-from ckptkit.errors import UnfinishedError
+from ckptkit.types import MANIFEST_NAME
 
 # State or settings that a dialect reads; every other JSON file is carried as it is.
 _STATE_JSON = frozenset({
@@ -30,7 +30,7 @@ _CHECKPOINT_SUFFIXES = frozenset({
 
 _OWN_CHECKPOINT = frozenset(
     {
-        "manifest.msgpack",
+        MANIFEST_NAME,
         "trainer_state.json",
         "random_states_0.pkl",
         "checkpoint-is-incomplete.txt",
@@ -84,19 +84,39 @@ def is_unit(name: str, names: tuple[str, ...]) -> bool:
     return is_dcp_folder(names) or is_own_checkpoint(name, names)
 
 
-def check_finished(path: FilePath, names: tuple[str, ...]) -> None:
-    """Refuse a folder that some save did not finish.
+def final_name(name: str) -> str | None:
+    """The name that a half-written file was to get, or None if it is none."""
+    for end in _HALF_WRITTEN_ENDS:
+        if name.endswith(end) and name != end:
+            return name.removesuffix(end)
+    return None
 
-    Raises: UnfinishedError.
+
+def unfinished(path: FilePath, names: tuple[str, ...]) -> str:
+    """Why a folder is one that some save did not finish; empty if it is whole.
+
+    A half-written file beside the whole one of its name is no reason: it is what a save that
+    died left, and the file that it was to replace is still there.
     """
-    advice = "use an older checkpoint, or remove the leftover if you know the rest is whole"
     is_stage = path.name.startswith("tmp-checkpoint-") or path.name.endswith(_HALF_WRITTEN_ENDS)
     if HF_UNFINISHED_MARK in names or is_stage:
-        raise UnfinishedError(path, "the save of this checkpoint was still running", advice=advice)
+        return "the save of this checkpoint was still running"
     for name in names:
-        if name.endswith(_HALF_WRITTEN_ENDS):
-            raise UnfinishedError(path, f"{ascii(name)[1:-1]} is half-written", advice=advice)
+        final = final_name(name)
+        if final is not None and final not in names:
+            return f"{ascii(name)[1:-1]} is half-written, and there is no {ascii(final)[1:-1]}"
     has_rng = any(re.fullmatch(r"rng_state(_\d+)?\.pth", name) for name in names)
     if has_rng and "scheduler.pt" in names and "trainer_state.json" not in names:
-        seen = "has the parts of a Trainer checkpoint, but not the trainer_state.json"
-        raise UnfinishedError(path, seen, "the file that is written last", advice)
+        told = "has the parts of a Trainer checkpoint, but not the trainer_state.json"
+        return f"{told} that is written last"
+    return ""
+
+
+_OUR_SECTIONS = frozenset({
+    "model.safetensors", "optimizer.safetensors", "rng.safetensors", "scheduler.safetensors",
+})  # fmt: skip
+
+
+def looks_unsealed(names: tuple[str, ...]) -> bool:
+    """Say whether a folder looks like a sealed one of ours that lost its manifest."""
+    return MANIFEST_NAME not in names and len(_OUR_SECTIONS.intersection(names)) >= 2

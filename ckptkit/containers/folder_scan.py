@@ -88,25 +88,28 @@ def scan_folder(
     folder: FilePath,
     limits: Limits = DEFAULT_LIMITS,
     is_unit: Callable[[str, tuple[str, ...]], bool] | None = None,
+    refused: dict[str, str] | None = None,
 ) -> FolderListing:
     """List the regular files in a folder and below.
 
     ``is_unit(relative name, names in it)`` says which subfolders are something of their own:
     they are named and not entered. A link that stays inside is noted and not followed.
+    With ``refused`` what would be an error is put there instead, name -> what it is, and so is
+    every link: the caller knows which names matter.
     Raises: UnsafePathError for a link that leaves, a device, a pipe; LimitExceededError.
     """
-    walk = _Walk(folder, limits)
+    walk = _Walk(folder, limits, refused)
     pending = [""]
     while pending:
         relative = pending.pop()
-        entries = walk.entries_of(relative)
+        entries = walk.entered(relative)
         names = tuple(entry.name for entry in entries)
         if relative and is_unit is not None and is_unit(relative, names):
             walk.units.append(FolderUnit(relative, names))
             continue
         for entry in entries:
             name = f"{relative}/{entry.name}" if relative else entry.name
-            if walk.take(entry, name):
+            if walk.takes(entry, name):
                 pending.append(name)
     return FolderListing(tuple(sorted(walk.files)), tuple(sorted(walk.units)), tuple(walk.notices))
 
@@ -114,11 +117,34 @@ def scan_folder(
 class _Walk:
     """What one walk has found so far."""
 
-    def __init__(self, folder: FilePath, limits: Limits) -> None:
+    def __init__(
+        self, folder: FilePath, limits: Limits, refused: dict[str, str] | None = None
+    ) -> None:
         self.folder, self.limits, self.seen = folder, limits, 0
+        self.refused = refused
         self.files: list[FolderFile] = []
         self.units: list[FolderUnit] = []
         self.notices: list[Notice] = []
+
+    def entered(self, relative: str) -> list[os.DirEntry[str]]:
+        """What lies in a folder; nothing of one that is refused. Raises: as ``entries_of``."""
+        try:
+            return self.entries_of(relative)
+        except (AccessDeniedError, LimitExceededError) as exc:
+            if self.refused is None or not relative:
+                raise
+            self.refused[relative] = exc.seen
+            return []
+
+    def takes(self, entry: os.DirEntry[str], name: str) -> bool:
+        """``take``, but what is refused is no error where the caller wants to know of it."""
+        try:
+            return self.take(entry, name)
+        except (AccessDeniedError, UnsafePathError) as exc:
+            if self.refused is None:
+                raise
+            self.refused[name] = exc.seen
+            return False
 
     def entries_of(self, relative: str) -> list[os.DirEntry[str]]:
         path = self.folder / relative
@@ -140,7 +166,6 @@ class _Walk:
     def take(self, entry: os.DirEntry[str], name: str) -> bool:
         """Keep what one entry is; True if it is a folder to enter."""
         path = self.folder / name
-        checked_plain_name(entry.name, self.folder)
         try:
             if entry.is_symlink():
                 self._take_link(name, path)
@@ -169,6 +194,9 @@ class _Walk:
         if target != inside and not target.startswith(inside + os.sep):
             seen = "is a symbolic link that leaves the folder"
             raise UnsafePathError(path, seen, "files of its own", "replace it by what it names")
+        if self.refused is not None:
+            self.refused[name] = "is a symbolic link"
+            return
         where = os.path.relpath(target, inside)
         self.notices.append(Notice("info", "link-skipped", f"a link to {ascii(where)[1:-1]}", name))
 

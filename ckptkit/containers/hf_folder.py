@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptkit.containers.folder_contents import FolderContents, dcp_units
-from ckptkit.containers.folder_roles import check_finished, is_unit
+from ckptkit.containers.folder_contents import FolderContents
+from ckptkit.containers.folder_roles import is_unit, looks_unsealed, unfinished
 from ckptkit.containers.folder_scan import FolderListing, scan_folder
-from ckptkit.containers.inner_scan import scan_file
-from ckptkit.errors import NoCheckpointError
+from ckptkit.containers.folder_units import checkpoints_below, is_one_checkpoint
+from ckptkit.errors import NoCheckpointError, UnfinishedError
 from ckptkit.nodes import MapNode, SeqNode
 from ckptkit.protocols import Opened, OpenFile, Probe, StreamScan
-from ckptkit.types import Limits
+from ckptkit.types import MANIFEST_NAME, Limits, Notice
+
+_MAX_SHOWN = 5
 
 
 class FolderContainer:
@@ -31,6 +33,10 @@ class FolderContainer:
     included, to its BlobNode, byte for byte; ``index_metadata`` has what an index says beside its
     map, which itself is no side file: copied beside whole weights it would name shards that are
     not there. ``nested`` names the subfolders that are checkpoints of their own and stay closed.
+    ``unfinished`` is there if a save did not finish, and says why: what is whole can be verified,
+    but nobody should use the rest for the checkpoint.
+
+    A folder that holds several checkpoints, none of them bound to the others, is refused.
     """
 
     name = "folder"
@@ -43,13 +49,15 @@ class FolderContainer:
 
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Open every checkpoint file in it. Raises: NoCheckpointError, ContainerError."""
-        check_finished(probe.path, probe.names)
+        if not is_one_checkpoint(probe.path, probe.names):
+            raise _several(probe, open_file)
+        reason = unfinished(probe.path, probe.names)
         listing = _listing(probe, limits)
         contents = FolderContents(listing, probe.path, limits)
         nested = [unit.name for unit in listing.units if unit.name not in contents.dcp_units]
         try:
             contents.read(open_file)
-            _require_checkpoint(contents, probe, nested)
+            _require_checkpoint(contents, probe, nested, reason)
         except BaseException:
             contents.parts.close()
             raise
@@ -62,31 +70,66 @@ class FolderContainer:
                 "side_files": MapNode(contents.side_files),
                 "index_metadata": MapNode(contents.index_metadata),
                 "nested": SeqNode([*nested]),
+                **({"unfinished": reason} if reason else {}),
             },
             scans=contents.parts.scans(),
-            notices=(*listing.notices, *contents.notices, *contents.parts.notices()),
-            checks=contents.checks,
+            notices=(
+                *_lost_manifest(probe),
+                *listing.notices,
+                *contents.notices,
+                *contents.parts.notices(),
+            ),
+            files=contents.files,
+            checks=lambda: contents.checks(reason),
             close=contents.parts.close,
         )
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
-        """Follow the pickles of every file, whatever its name. Raises: UnsafePathError."""
-        from ckptkit.containers.dcp_scan import scan_dcp_folder
+        """Follow the pickles of every file, whatever its name and however deep it lies."""
+        from ckptkit.containers.scan_tree import tree_streams
 
-        listing = _listing(probe, limits)
-        for file in listing.files:
-            yield from scan_file(file.path, file.name, limits)
-        for unit in dcp_units(listing):
-            yield from scan_dcp_folder(probe.path / unit, unit, limits)
+        return tree_streams(probe.path, limits)
 
 
 def _listing(probe: Probe, limits: Limits) -> FolderListing:
     return scan_folder(probe.path, limits, is_unit)
 
 
-def _require_checkpoint(contents: FolderContents, probe: Probe, nested: list[str]) -> None:
+def _lost_manifest(probe: Probe) -> tuple[Notice, ...]:
+    if not looks_unsealed(probe.names):
+        return ()
+    message = (
+        f"looks like a sealed checkpoint that lost its {MANIFEST_NAME}: its weights are read as "
+        "plain files and nothing vouches for them; restore the manifest, or use another checkpoint"
+    )
+    return (Notice("warning", "manifest-missing", message, str(probe.path)),)
+
+
+def _several(probe: Probe, open_file: OpenFile) -> NoCheckpointError:
+    """The refusal of a folder that is no checkpoint itself, with what lies in it by name."""
+    found = checkpoints_below(probe.path, open_file)
+    if not found.names:
+        advice = "name the folder or file in which the checkpoint lies"
+        return NoCheckpointError(probe.path, "no file in this folder is a checkpoint", "", advice)
+    count = len(found.names)
+    many = "1 checkpoint" if count == 1 else f"{count:,} checkpoints"
+    shown = ", ".join(ascii(name)[1:-1] for name in found.names[:_MAX_SHOWN])
+    return NoCheckpointError(
+        probe.path, f"holds {'more than ' if found.is_cut else ''}{many}, but is none itself",
+        "one checkpoint",
+        f"name one of them ({shown}{' and others' if count > _MAX_SHOWN else ''}), or use: "
+        "ckptkit list, ckptkit migrate --recursive",
+    )  # fmt: skip
+
+
+def _require_checkpoint(
+    contents: FolderContents, probe: Probe, nested: list[str], reason: str
+) -> None:
     if contents.has_checkpoint:
         return
+    if reason:
+        advice = "use the checkpoint before it"
+        raise UnfinishedError(probe.path, reason, "a save that came to its end", advice)
     if not nested:
         advice = "name the folder or file in which the checkpoint lies"
         raise NoCheckpointError(probe.path, "no file in this folder is a checkpoint", "", advice)

@@ -16,50 +16,47 @@ from ckptkit.containers.safetensors import NO_CHECKSUMS, read_header
 from ckptkit.errors import CkptkitError, LimitExceededError, UnfinishedError
 from ckptkit.nodes import BlobNode, ByteSource, MapNode
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
-from ckptkit.types import Limits
+from ckptkit.types import LEFTOVER_PATTERN, MANIFEST_NAME, SEALED_CONTAINER, Limits
 
-MANIFEST = "manifest.msgpack"
 DATA_SUFFIX = ".safetensors"
-_STAGE_NAME = re.compile(r"\..+\.stage-.+-[0-9a-f]{8}", re.DOTALL)
-# Two sections of ours side by side, and no manifest: nobody else writes such a folder.
-_OUR_SECTIONS = frozenset({"optimizer.safetensors", "rng.safetensors", "scheduler.safetensors"})
+MAX_KEPT_OPEN = 64  # descriptors for one folder; what has more files opens the rest for each read
+_LEFTOVER_NAME = re.compile(LEFTOVER_PATTERN, re.DOTALL)
 
 
 class V2FolderContainer:
     """A ckptkit checkpoint of schema version 2 or later.
 
     ``root`` is {"manifest": bytes, "files": {name: BlobNode of the whole file}}; a tensor's bytes
-    are ``tensor_source(blob, start, stop)`` with the span that the manifest gives.
+    are ``tensor_source(blob, start, stop)`` with the span that the manifest gives. What lies there
+    and cannot be a file of a checkpoint (a link, a pipe, an odd name) is no reason to refuse the
+    rest: ``properties["refused"]`` says what it is, and only a manifest that names it fails.
     """
 
-    name = "ckptkit-v2"
+    name = SEALED_CONTAINER
     title = "ckptkit checkpoint"
     rank = 100
 
     def matches(self, probe: Probe) -> bool:
-        """Say whether a manifest lies in the folder, or a save of ours died in it."""
-        return probe.is_dir and (MANIFEST in probe.names or _is_unfinished(probe))
+        """Say whether a manifest lies in the folder, or its name is that of a save of ours."""
+        return probe.is_dir and (MANIFEST_NAME in probe.names or _is_stage(probe))
 
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:  # noqa: ARG002
         """Read the manifest's bytes and list the rest. Raises: UnfinishedError, ContainerError."""
-        if _is_unfinished(probe):
+        if _is_stage(probe):
             raise UnfinishedError(
                 probe.path,
-                "a save that never finished: it was not renamed, or has no manifest",
+                "a save that never finished: it still has the name of a stage",
                 "a folder that was committed",
-                "use the checkpoint before it; the next save into that folder cleans this one",
+                "use the checkpoint before it; the next save to the same path removes this one",
             )
-        listing = scan_folder(probe.path, limits)
-        with FileBytes(inner_file(probe.path, MANIFEST)) as file:
+        refused: dict[str, str] = {}
+        listing = scan_folder(probe.path, limits, refused=refused)
+        with FileBytes(inner_file(probe.path, MANIFEST_NAME)) as file:
             if file.nbytes > limits.max_manifest_nbytes:
                 expected = f"at most {limits.max_manifest_nbytes} (max_manifest_nbytes)"
                 raise LimitExceededError(file.where, f"has {file.nbytes} bytes", expected)
             manifest = file.read(0, file.nbytes)
-        lazy = {
-            file.name: LazyFile(file.path, file.nbytes, keep_open=True)
-            for file in listing.files
-            if file.name != MANIFEST
-        }
+        lazy = _lazy_files(listing)
 
         def close() -> None:
             for source in lazy.values():
@@ -71,18 +68,17 @@ class V2FolderContainer:
             container=self.name,
             nbytes=sum(file.nbytes for file in listing.files),
             root=MapNode({"manifest": manifest, "files": MapNode(blobs)}),
+            properties={"refused": MapNode(refused)},
             notices=listing.notices,
             checks=lambda: _structure_checks(listing, limits),
             close=close,
         )
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
-        """Follow the pickles in side files; the format itself has none."""
-        from ckptkit.containers.inner_scan import scan_file
+        """Follow the pickles of whatever lies in it; the format itself has none."""
+        from ckptkit.containers.scan_tree import tree_streams
 
-        for file in scan_folder(probe.path, limits).files:
-            if file.name != MANIFEST and not file.name.endswith(DATA_SUFFIX):
-                yield from scan_file(file.path, file.name, limits)
+        return tree_streams(probe.path, limits)
 
 
 def tensor_source(blob: BlobNode, start: int, stop: int) -> ByteSource:
@@ -90,13 +86,20 @@ def tensor_source(blob: BlobNode, start: int, stop: int) -> ByteSource:
     return SlicedBytes(blob.source, start, stop - start)
 
 
-def _is_unfinished(probe: Probe) -> bool:
-    if _STAGE_NAME.fullmatch(probe.path.name):
-        return True
-    return MANIFEST not in probe.names and (
-        len(_OUR_SECTIONS & set(probe.names)) >= 2
-        or {"optimizer.safetensors", "model.safetensors"} <= set(probe.names)
-    )
+def _is_stage(probe: Probe) -> bool:
+    found = _LEFTOVER_NAME.fullmatch(probe.path.name)
+    return found is not None and found[2] == "stage"
+
+
+def _lazy_files(listing: FolderListing) -> dict[str, LazyFile]:
+    """Every file but the manifest; only some of the data files may hold on to a descriptor."""
+    data = [file.name for file in listing.files if file.name.endswith(DATA_SUFFIX)]
+    kept = set(data[:MAX_KEPT_OPEN])
+    return {
+        file.name: LazyFile(file.path, file.nbytes, keep_open=file.name in kept)
+        for file in listing.files
+        if file.name != MANIFEST_NAME
+    }
 
 
 def _structure_checks(listing: FolderListing, limits: Limits) -> Iterator[Check]:

@@ -10,6 +10,9 @@ from ckptkit.errors import CkptkitError, ForeignFormatError
 from ckptkit.protocols import Opened, Probe
 from ckptkit.types import Limits
 
+# Small records of torch's archives: with one of them, but no object, something was lost.
+_TORCH_RECORDS = ("version", "byteorder", ".data/serialization_id", ".format_version")
+
 
 def open_zip(probe: Probe, limits: Limits) -> Opened:
     """Open an archive as what its entries say it is; the file is closed again on failure.
@@ -61,4 +64,9 @@ def _foreign(archive: ZipArchive) -> CkptkitError:
     if any(name.endswith(".data/extern_modules") for name in names):
         advice = "load it with torch.package.PackageImporter and torch.save its state_dict"
         return ForeignFormatError(where, "is a torch.package archive", "a checkpoint", advice)
+    if not any(archive.small(name) is not None for name in _TORCH_RECORDS):
+        return ForeignFormatError(
+            where, f"is a zip archive of something else: {len(names)} entries, no data.pkl",
+            "an archive that torch.save wrote", "unpack it: the checkpoint may be inside",
+        )  # fmt: skip
     return missing_pickle(archive)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ckptkit.hooks.lazy_container import LazyContainer
 from ckptkit.hooks.specs import hookimpl
 from ckptkit.protocols import Container, Dialect, Probe
+from ckptkit.types import SEALED_CONTAINER
 
 
 @hookimpl
@@ -51,7 +52,8 @@ def ckptkit_containers() -> Iterable[Container]:
             "prefixed-zip", "zip archive behind other bytes (scanned only)", 95, _is_file,
         ),
         LazyContainer(
-            at + "v2_folder:V2FolderContainer", "ckptkit-v2", "ckptkit checkpoint", 100, _is_folder
+            at + "v2_folder:V2FolderContainer",
+            SEALED_CONTAINER, "ckptkit checkpoint", 100, _is_folder,
         ),
         LazyContainer(
             at + "dcp_folder:DcpFolderContainer",

@@ -5,10 +5,11 @@ The names are loaded on first use (PEP 562): who migrates a foreign file reads n
 
 from typing import TYPE_CHECKING, Any
 
+from ckptkit.types import MANIFEST_NAME
+
 if TYPE_CHECKING:
     from ckptkit.schema.chain import ChainResult, plan_chain, run_chain
     from ckptkit.schema.manifest import (
-        MANIFEST_NAME,
         SCHEMA,
         FileEntry,
         Manifest,
@@ -41,7 +42,7 @@ __all__ = [
 _HOMES = {
     "chain": ("ChainResult", "plan_chain", "run_chain"),
     "manifest": (
-        "MANIFEST_NAME", "SCHEMA", "FileEntry", "Manifest", "SectionEntry",
+        "SCHEMA", "FileEntry", "Manifest", "SectionEntry",
         "dump_manifest", "parse_manifest",
     ),
     "moves": ("compose_moves", "follow"),

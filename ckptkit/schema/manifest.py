@@ -17,7 +17,6 @@ from ckptkit.types import DEFAULT_LIMITS, Limits
 
 FORMAT = "ckptkit"
 SCHEMA = 2
-MANIFEST_NAME = "manifest.msgpack"
 
 
 class SectionEntry(NamedTuple):

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from ckptkit.storage.leftovers import parse_leftover
-
-MANIFEST_NAME = "manifest.msgpack"  # docs/format.md: written last, so its presence is the seal
+from ckptkit.types import MANIFEST_NAME
 
 
 def is_leftover(name: str) -> bool:

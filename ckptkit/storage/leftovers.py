@@ -20,8 +20,10 @@ from ckptkit.storage.owner import (
     is_same_boot,
     parse_owner,
 )
+from ckptkit.types import LEFTOVER_PATTERN
 
-_NAME = re.compile(rf"\.(.+)\.(stage|old)-{OWNER_PATTERN}-([0-9a-f]{{8}})", re.DOTALL)
+_NAME = re.compile(LEFTOVER_PATTERN, re.DOTALL)
+_OWNER = re.compile(OWNER_PATTERN)
 _MAX_LABEL_NBYTES = 150  # what a name of at most 255 bytes leaves for the target's own
 _CUT = "~"
 
@@ -55,10 +57,10 @@ def label_of(name: str) -> str:
 def parse_leftover(path: Path) -> Leftover | None:
     """What a hidden name says; None if it is not one of ours."""
     match = _NAME.fullmatch(path.name)
-    if match is None:
+    owner = _OWNER.fullmatch(match[3]) if match else None
+    if match is None or owner is None:
         return None
-    label, kind, pid, start, tags, _ = match.groups()
-    return Leftover(path, label, kind, parse_owner(pid, start, tags))
+    return Leftover(path, match[1], match[2], parse_owner(owner[1], owner[2], owner[3]))
 
 
 def find_leftovers(parent: Path) -> Iterator[Leftover]:
@@ -138,25 +140,33 @@ def _is_superseded(old: Leftover) -> bool:
     return os.path.lexists(target) and os.path.lexists(old.path)
 
 
+def find_moved_aside(target: Path) -> Path | None:
+    """The newest checkpoint that a dead writer moved aside from ``target``, if that is missing.
+
+    Changes nothing, so that a reader may ask it in a folder it must not write. Raises: OSError.
+    """
+    if os.path.lexists(target) or not target.parent.is_dir():
+        return None
+    label = label_of(target.name)
+    olds = [
+        old.path
+        for old in find_leftovers(target.parent)
+        if old.kind == "old" and old.label == label and is_abandoned(old)
+    ]
+    return max(olds, key=lambda path: path.lstat().st_ctime_ns, default=None)
+
+
 def recover_two_step(target: Path) -> bool:
     """Put back the checkpoint that a replace moved aside and died before replacing.
 
     Only where the target is missing and that writer is dead. Returns whether it was restored;
-    a reader that finds its path missing asks this first. Raises: OSError.
+    writers ask this first, readers ``find_moved_aside``. Raises: OSError.
     """
-    if os.path.lexists(target) or not target.parent.is_dir():
+    newest = find_moved_aside(target)
+    if newest is None:
         return False
-    label = label_of(target.name)
-    olds = [
-        old
-        for old in find_leftovers(target.parent)
-        if old.kind == "old" and old.label == label and is_abandoned(old)
-    ]
-    if not olds:
-        return False
-    newest = max(olds, key=lambda old: old.path.lstat().st_ctime_ns)
     try:
-        rename_new(newest.path, target)
+        rename_new(newest, target)
     except OSError as exc:
         if exc.errno in (errno.EEXIST, errno.ENOENT):  # another process restored it before us
             return False

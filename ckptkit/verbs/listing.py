@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -11,37 +10,43 @@ from typing import NamedTuple
 
 from ckptkit.containers.folder_roles import is_own_checkpoint
 from ckptkit.containers.folder_scan import SKIPPED_FOLDERS
+from ckptkit.containers.folder_units import TEMPORARY_PREFIX, is_one_checkpoint
 from ckptkit.containers.probe import choose, make_probe
 from ckptkit.errors import (
     CkptkitError,
     DialectError,
+    ForeignFormatError,
+    HtmlPageError,
     InputError,
     NoCheckpointError,
     NotFoundError,
+    UnknownFormatError,
 )
 from ckptkit.hooks.manager import containers
 from ckptkit.nodes import MapNode, Node
 from ckptkit.storage.catalog import state_of
-from ckptkit.types import DEFAULT_LIMITS, Limits
+from ckptkit.types import DEFAULT_LIMITS, MANIFEST_NAME, SEALED_CONTAINER, Limits
 from ckptkit.verbs.open import Checkpoint, load, open_container
 
 DEFAULT_DEPTH = 6
 
 # Names under which people keep checkpoints: such a file is told of even if it cannot be one.
 _USUAL_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".th", ".pth.tar", ".pt2")
-_TEMPORARY_PREFIX = "._"  # what macOS leaves beside each file on foreign disks
-# In these folders every file is a part, although the tree that is read does not name it.
-_CLOSED_CONTAINERS = frozenset({"ckptkit-v2", "dcp"})
-# The container that takes any folder; only what binds its files makes them one checkpoint.
-_ANY_FOLDER = "folder"
-_BINDING_NAMES = frozenset({"model_index.json", "training_args.bin", "optimizer.bin"})
-_WEIGHTS = re.compile(r"(?:(?:pytorch_|adapter_|diffusion_pytorch_)?model)\.(?:safetensors|bin)")
+# What says that a file is something else, and no damaged checkpoint.
+_NO_CHECKPOINT = (ForeignFormatError, HtmlPageError, UnknownFormatError)
+# What a defect of a reader raises: one file must not hide all others from the list.
+_DEFECTS = (
+    ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError, EOFError,
+    MemoryError, OSError,
+)  # fmt: skip
+_ANY_FOLDER = "folder"  # the container that takes every folder
 _HALF_WRITTEN = (".tmp", ".partial", ".part", ".incomplete", ".crdownload")
 
 
 class ListRow(NamedTuple):
     """One checkpoint. ``state``: "whole", "damaged" (``reason`` says why), "leftover".
 
+    Of what only has the name of one ("foreign": a picture, an archive, a page) likewise.
     Whole means that headers and lengths agree; ``verify`` reads the bytes. ``modified_s`` is in
     seconds since 1970, of the newest file. None is unknown.
     """
@@ -62,10 +67,11 @@ class ListRow(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Listing:
-    """What was found, and what was passed over."""
+    """What was found, and what was passed over. ``others`` have the name of a checkpoint only."""
 
     root: FilePath
     rows: list[ListRow] = field(default_factory=list)
+    others: list[ListRow] = field(default_factory=list)
     temporary: int = 0  # files that begin with ``._``
     too_deep: int = 0  # folders below the depth that was asked for
 
@@ -79,7 +85,8 @@ def list_checkpoints(
 ) -> Listing:
     """Find every checkpoint below ``root``, at most ``max_depth`` folders down.
 
-    No link to a folder is followed. A file that cannot be read is a row that says why.
+    No link to a folder is followed, and no folder entered that is one checkpoint, but for the
+    checkpoints of their own in it (``checkpoint-500``). What cannot be read is a row that says why.
 
     Raises: NotFoundError if ``root`` does not exist; PluginConflictError.
     """
@@ -88,7 +95,7 @@ def list_checkpoints(
         raise NotFoundError(top, "there is nothing at this path", "a folder", "check the spelling")
     listing = Listing(root=top)
     if not top.is_dir():
-        listing.rows += _file_rows(top, limits, told=True)
+        _add(listing, _guarded(_file_rows, top, limits, told=True))
         return listing
     pending = [(top, 0)]
     while pending:
@@ -96,7 +103,7 @@ def list_checkpoints(
         rows, files, folders = _look_into(folder, limits, listing)
         listing.rows += rows
         for path in files:
-            listing.rows += _file_rows(path, limits, told=False)
+            _add(listing, _guarded(_file_rows, path, limits))
             if progress is not None:
                 progress(1)
         if depth < max_depth:
@@ -104,6 +111,23 @@ def list_checkpoints(
         else:
             listing.too_deep += len(folders)
     return listing
+
+
+def _add(listing: Listing, rows: list[ListRow]) -> None:
+    for row in rows:
+        (listing.others if row.state == "foreign" else listing.rows).append(row)
+
+
+def _guarded(
+    look: Callable[..., list[ListRow]], path: FilePath, limits: Limits, **more: bool
+) -> list[ListRow]:
+    """What ``look`` says of a path; a defect of ours in it is a row, too."""
+    try:
+        return look(path, limits, **more)
+    except _DEFECTS as exc:
+        told = f"{type(exc).__name__}: {exc}"[:200]
+        reason = f"a defect of ckptkit, please report it with this file: {told}"
+        return [_bad_row(path, "damaged", reason, "Defect")]
 
 
 _Found = tuple[list[ListRow], list[FilePath], list[FilePath]]  # rows, files and folders to look at
@@ -120,61 +144,67 @@ def _look_into(folder: FilePath, limits: Limits, listing: Listing) -> _Found:
     except OSError as exc:
         reason = (exc.strerror or "cannot be read").lower()
         return [_bad_row(folder, "damaged", reason, "AccessDenied")], [], []
-    listing.temporary += sum(entry.name.startswith(_TEMPORARY_PREFIX) for entry in entries)
-    entries = [entry for entry in entries if not entry.name.startswith(_TEMPORARY_PREFIX)]
-    row, covered = _folder_row(folder, limits)
-    files = [
-        FilePath(entry.path) for entry in entries
-        if entry.is_file() and covered is not None and entry.name not in covered
-    ]  # fmt: skip
+    listing.temporary += sum(entry.name.startswith(TEMPORARY_PREFIX) for entry in entries)
+    entries = [entry for entry in entries if not entry.name.startswith(TEMPORARY_PREFIX)]
+    rows = _guarded(_folder_rows, folder, limits)
     folders = [
-        FilePath(entry.path) for entry in entries
-        if entry.is_dir(follow_symlinks=False)
-        and entry.name not in SKIPPED_FOLDERS
-        and (covered is None or entry.name not in covered)
-    ]  # fmt: skip
-    return [row] if row else [], files, folders
+        entry for entry in entries if _is_folder(entry) and entry.name not in SKIPPED_FOLDERS
+    ]
+    if rows:
+        return rows, [], [FilePath(entry.path) for entry in folders if _is_nested(rows[0], entry)]
+    files = [FilePath(entry.path) for entry in entries if _is_file(entry)]
+    return rows, files, [FilePath(entry.path) for entry in folders]
 
 
-def _folder_row(folder: FilePath, limits: Limits) -> tuple[ListRow | None, set[str] | None]:
-    """The row of a folder that is a checkpoint, and the names that are parts of it (None: all)."""
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that goes round in a circle, or to where nobody may look
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _is_nested(row: ListRow, entry: os.DirEntry[str]) -> bool:
+    """Say whether a subfolder of one checkpoint is another, as checkpoint-500 of a Trainer is."""
+    if row.container == SEALED_CONTAINER or MANIFEST_NAME in _names(row.path):
+        return False
+    return is_own_checkpoint(entry.name, _names(FilePath(entry.path)))
+
+
+def _names(folder: FilePath) -> tuple[str, ...]:
+    try:
+        return tuple(os.listdir(folder))  # noqa: PTH208 - names, no Path objects
+    except OSError:
+        return ()
+
+
+def _folder_rows(folder: FilePath, limits: Limits) -> list[ListRow]:
+    """The row of a folder that is one checkpoint, whole or not; none for any other folder."""
     try:
         probe = make_probe(folder)
         container = choose(probe, containers())
     except InputError:
-        return None, set()
-    if container.name == _ANY_FOLDER and not _is_bound(folder.name, probe.names):
-        return None, set()
+        return []
+    if container.name == _ANY_FOLDER and not is_one_checkpoint(folder, probe.names):
+        return []
     try:
         with load(folder, limits=limits) as checkpoint:
-            return _whole_row(checkpoint), _covered(checkpoint)
+            return [_whole_row(checkpoint)]
     except NoCheckpointError:
-        return None, set()
+        return []
     except DialectError as exc:
-        return _puzzle_row(folder, limits, exc), None
+        return [_puzzle_row(folder, limits, exc)]
     except CkptkitError as exc:
-        return _error_row(folder, exc), None
+        return [_error_row(folder, exc)]
 
 
-def _is_bound(folder_name: str, names: tuple[str, ...]) -> bool:
-    """Say whether the files of a folder are one checkpoint, not several kept side by side."""
-    if not _BINDING_NAMES.isdisjoint(names) or is_own_checkpoint(folder_name, names):
-        return True
-    if any(_WEIGHTS.fullmatch(name.removesuffix(".index.json")) for name in names):
-        return any(name.endswith(("config.json", ".index.json")) for name in names)
-    return False
-
-
-def _covered(checkpoint: Checkpoint) -> set[str] | None:
-    root = checkpoint.opened.root
-    if checkpoint.sealed is not None or checkpoint.opened.container in _CLOSED_CONTAINERS:
-        return None
-    if not isinstance(root, MapNode):
-        return None
-    return {str(name).split("/", 1)[0] for name in root}
-
-
-def _file_rows(path: FilePath, limits: Limits, *, told: bool) -> list[ListRow]:
+def _file_rows(path: FilePath, limits: Limits, *, told: bool = False) -> list[ListRow]:
     """The row of a file, or none where it is no checkpoint and does not look like one."""
     name = path.name.lower()
     told = told or name.endswith(_USUAL_SUFFIXES)
@@ -183,6 +213,8 @@ def _file_rows(path: FilePath, limits: Limits, *, told: bool) -> list[ListRow]:
     try:
         with load(path, limits=limits) as checkpoint:
             return [_whole_row(checkpoint)]
+    except _NO_CHECKPOINT as exc:
+        return [_bad_row(path, "foreign", exc.seen, exc.kind)] if told else []
     except InputError as exc:
         return [_error_row(path, exc)] if told else []
     except DialectError as exc:

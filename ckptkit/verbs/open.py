@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.probe import choose, make_probe
+from ckptkit.errors import UnfinishedError
 from ckptkit.hooks.manager import containers, dialects
 from ckptkit.nodes import MapNode
 from ckptkit.protocols import Move, Opened, Reading, SourceView
-from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
+from ckptkit.types import DEFAULT_LIMITS, SEALED_CONTAINER, Limits, Notice
 
 if TYPE_CHECKING:  # a sealed checkpoint needs no dialects, another one no manifest: start-up
     from ckptkit.dialects.recognition import Verdict
     from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.sealed import Sealed
 
-SCHEMA_VERSION = 2
-SEALED_CONTAINER = "ckptkit-v2"
+
+OWN_DIALECT = "ckptkit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ class Checkpoint:
     """An open checkpoint of any kind. Its tensors are read only when asked for; close it.
 
     ``schema_version`` is what was found on disk (0, 1 or 2); ``document`` is always version 2:
-    section name -> node. ``moves`` say where each part of the source tree went.
+    section name -> node. ``moves`` say where each part of the source tree went. ``verdict`` says
+    whose keys they were and by what evidence; a sealed checkpoint has none, but a ``dialect``.
     """
 
     path: FilePath
@@ -43,6 +45,16 @@ class Checkpoint:
     reading: Reading | None = None
     sealed: Sealed | None = None
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def dialect(self) -> str:
+        """Whose keys they are, or were before they were sealed; "ckptkit" for nobody else's."""
+        if self.verdict is not None:
+            return self.verdict.dialect.name
+        node: object = self.document
+        for key in ("provenance", "migrated_from", "dialect"):
+            node = node.get(key) if isinstance(node, MapNode) else None
+        return node if isinstance(node, str) else OWN_DIALECT
 
     def tensors(self, section: str | None = None) -> Iterator[LazyTensor]:
         """Every tensor of the document, or of one section; ties stand at each of their places."""
@@ -77,12 +89,16 @@ class Checkpoint:
 def open_container(path: FilePath, limits: Limits = DEFAULT_LIMITS) -> Opened:
     """Open ``path`` by its content, whatever its name. Raises: InputError, ContainerError.
 
-    A checkpoint whose replacement died between its two renames is first put back in its place.
+    A checkpoint whose replacement died between its two renames is opened where it lies, beside
+    its place: a reader changes nothing; the next writer puts it back.
     """
     if not os.path.lexists(path):
-        from ckptkit.storage.leftovers import recover_two_step
-
-        recover_two_step(path)
+        aside = _moved_aside(path)
+        if aside is not None:
+            message = f"was moved aside by a save that died; read from {aside.name}"
+            opened = open_container(aside, limits)
+            notice = Notice("warning", "moved-aside", message, str(path))
+            return replace(opened, path=path, notices=(notice, *opened.notices))
     probe = make_probe(path)
     container = choose(probe, containers())
 
@@ -90,6 +106,15 @@ def open_container(path: FilePath, limits: Limits = DEFAULT_LIMITS) -> Opened:
         return open_container(inner, limits)
 
     return container.open(probe, limits, open_inner)
+
+
+def _moved_aside(path: FilePath) -> FilePath | None:
+    from ckptkit.storage.leftovers import find_moved_aside
+
+    try:
+        return find_moved_aside(path)
+    except OSError:  # its folder cannot be listed: then there is nothing at this path
+        return None
 
 
 def load(
@@ -129,6 +154,10 @@ def _from_foreign(opened: Opened, wanted: str | None) -> Checkpoint:
     from ckptkit.dialects.recognition import recognise
     from ckptkit.schema import compose_moves, run_chain
 
+    reason = opened.properties.get("unfinished")
+    if reason:
+        advice = "use an older checkpoint, or remove the leftover if you know the rest is whole"
+        raise UnfinishedError(opened.path, str(reason), "a save that came to its end", advice)
     view = SourceView(
         root=opened.root,
         container=opened.container,
@@ -137,7 +166,7 @@ def _from_foreign(opened: Opened, wanted: str | None) -> Checkpoint:
     )
     verdict = recognise(view, dialects(), wanted)
     reading = verdict.dialect.interpret(view)
-    chain = run_chain(reading.document, reading.version, SCHEMA_VERSION)
+    chain = run_chain(reading.document, reading.version)
     return Checkpoint(
         path=opened.path,
         opened=opened,

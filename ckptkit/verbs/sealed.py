@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ckptkit.containers.v2_folder import MANIFEST, tensor_source
-from ckptkit.errors import CorruptFileError, ManifestError, TruncatedFileError
+from ckptkit.containers.v2_folder import tensor_source
+from ckptkit.errors import CorruptFileError, ManifestError, TruncatedFileError, UnsafePathError
 from ckptkit.nodes import BlobNode, MapNode, Storage, TensorNode
 from ckptkit.protocols import Opened
 from ckptkit.schema import Manifest, TensorRow, parse_manifest
 from ckptkit.tree import unflatten
-from ckptkit.types import DTYPES, Limits, Notice, contiguous_strides
+from ckptkit.types import DTYPES, MANIFEST_NAME, Limits, Notice, contiguous_strides
 
-CONTAINER = "ckptkit-v2"
 MAX_SHOWN = 5
 
 
@@ -35,7 +34,7 @@ def read_sealed(opened: Opened, limits: Limits) -> Sealed:
     Raises: SchemaError; CorruptFileError or TruncatedFileError for files that are missing or
     have another size than the manifest says.
     """
-    manifest = parse_manifest(opened.root["manifest"], f"{opened.path}/{MANIFEST}", limits)
+    manifest = parse_manifest(opened.root["manifest"], f"{opened.path}/{MANIFEST_NAME}", limits)
     blobs = opened.root["files"]
     _check_files(opened, manifest, blobs)
     files = [blobs[entry.name] for entry in manifest.files]
@@ -44,23 +43,37 @@ def read_sealed(opened: Opened, limits: Limits) -> Sealed:
         (entry.name, unflatten(entry.tokens, leaves, limits, entry.name))
         for entry in manifest.sections
     )
-    notices = _strangers(manifest, blobs)
+    notices = strangers(manifest, opened)
     return Sealed(manifest=manifest, document=document, leaves=leaves, notices=notices)
 
 
-def _strangers(manifest: Manifest, blobs: MapNode) -> tuple[Notice, ...]:
-    """Files that somebody put beside the sealed ones: nothing vouches for them."""
-    names = sorted(set(blobs) - {entry.name for entry in manifest.files})
+def strangers(manifest: Manifest, opened: Opened) -> tuple[Notice, ...]:
+    """Say what somebody put beside the sealed files: nothing vouches for it, nobody reads it."""
+    present = {*opened.root["files"], *refused_names(opened)}
+    names = sorted(present - {entry.name for entry in manifest.files})
     if not names:
         return ()
-    shown = ", ".join(repr(name) for name in names[:MAX_SHOWN])
-    message = f"{len(names)} files are not part of the sealed checkpoint: {shown}"
+    shown = ", ".join(ascii(name)[1:-1] for name in names[:MAX_SHOWN])
+    shown += " and others" if len(names) > MAX_SHOWN else ""
+    are = "entry is" if len(names) == 1 else "entries are"
+    message = f"{len(names):,} {are} no part of the sealed checkpoint, and not read: {shown}"
     return (Notice("info", "unsealed-files", message),)
+
+
+def refused_names(opened: Opened) -> MapNode:
+    """What lies in the folder and can be no file of a checkpoint: name -> what it is."""
+    refused = opened.properties.get("refused")
+    return refused if isinstance(refused, MapNode) else MapNode()
 
 
 def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:
     for entry in manifest.files:
         blob = blobs.get(entry.name)
+        if entry.name in refused_names(opened):
+            raise UnsafePathError(
+                f"{opened.path}/{entry.name}", str(refused_names(opened)[entry.name]),
+                "a regular file", "restore the folder from a copy",
+            )  # fmt: skip
         if blob is None:
             raise CorruptFileError(
                 opened.path, f"has no file {entry.name!a}, which its manifest names",

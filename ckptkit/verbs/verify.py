@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from ckptkit.errors import ContainerError, LimitExceededError, ManifestError
-from ckptkit.protocols import Check
-from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
+from ckptkit.nodes import BlobNode, MapNode
+from ckptkit.protocols import Check, Opened
+from ckptkit.schema import parse_manifest
+from ckptkit.types import DEFAULT_LIMITS, MANIFEST_NAME, SEALED_CONTAINER, Limits, Notice
 from ckptkit.verbs.open import open_container
-from ckptkit.verbs.sealed import CONTAINER
+from ckptkit.verbs.sealed import strangers
 from ckptkit.verbs.sealed_checks import sealed_checks
 
 
@@ -41,8 +43,12 @@ class Verification:
 
     @property
     def checked_nbytes(self) -> int:
-        """Bytes that have a checksum, and it was compared."""
-        return sum(check.nbytes for check in self.checks if check.outcome != "unverifiable")
+        """Bytes that have a checksum, and it was compared; at most all that there are.
+
+        What a deflated entry unpacks to is more than the bytes that it takes in the file.
+        """
+        told = sum(check.nbytes for check in self.checks if check.outcome != "unverifiable")
+        return min(told, self.nbytes)
 
     def methods(self) -> dict[str, int]:
         """How many things were checked by what, the most used first."""
@@ -71,7 +77,7 @@ def verify(
     except ContainerError as exc:
         return _broken(target, exc)
     try:
-        found = sealed_checks(opened, limits) if opened.container == CONTAINER else opened.checks()
+        found, nbytes, notices = _what_to_check(opened, limits)
         checks = []
         for check in found:
             checks.append(check)
@@ -85,11 +91,33 @@ def verify(
         opened.close()
     return Verification(
         path=target,
-        nbytes=opened.nbytes,
+        nbytes=nbytes,
         container=opened.container,
         checks=tuple(checks),
-        notices=opened.notices,
+        notices=notices,
     )
+
+
+def _what_to_check(
+    opened: Opened, limits: Limits
+) -> tuple[Iterator[Check], int, tuple[Notice, ...]]:
+    """The checks, how many bytes there are to check, and what is to be said beside them.
+
+    Raises: SchemaError, ContainerError: without its manifest nothing sealed can be checked.
+    """
+    if opened.container != SEALED_CONTAINER:
+        return opened.checks(), opened.nbytes, opened.notices
+    data = opened.root["manifest"]
+    manifest = parse_manifest(data, str(opened.path / MANIFEST_NAME), limits)
+    sizes = (blob.nbytes for entry in manifest.files if (blob := _blob(opened, entry.name)))
+    notices = (*opened.notices, *strangers(manifest, opened))
+    return sealed_checks(opened, manifest, limits), len(data) + sum(sizes), notices
+
+
+def _blob(opened: Opened, name: str) -> BlobNode | None:
+    files: MapNode = opened.root["files"]
+    blob = files.get(name)
+    return blob if isinstance(blob, BlobNode) else None
 
 
 def _broken(path: FilePath, error: ContainerError | ManifestError) -> Verification:

@@ -49,9 +49,9 @@ def make(kind, folder, zoo):
         (folder / "readme.txt").write_text("nothing here")
         return folder
     elif kind == "unfinished":
-        shutil.copytree(zoo / "sealed", folder / "half")
-        (folder / "half" / "manifest.msgpack").unlink()
-        return folder / "half"
+        name = f".half.stage-1-2-{'0' * 24}-deadbeef"
+        shutil.copytree(zoo / "sealed", folder / name)
+        return folder / name
     elif kind == "newer schema":
         return newer(shutil.copytree(zoo / "sealed", folder / "newer"))
     return path

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 
 import pytest
 import torch
@@ -91,10 +92,13 @@ def test_subfolders_are_looked_into_as_deep_as_asked(call, run):
 
 
 def test_an_unfinished_save_is_a_leftover(call, run, zoo):
-    shutil.copytree(zoo / "sealed", run / "half")
-    (run / "half" / "manifest.msgpack").unlink()
+    name = f".half.stage-1-2-{'0' * 24}-deadbeef"
+    shutil.copytree(zoo / "sealed", run / name)
+    shutil.copytree(zoo / "sealed", run / "lost")
+    (run / "lost" / "manifest.msgpack").unlink()
     found = by_name(rows(call, run))
-    assert (found["half"]["state"], found["half"]["error"]) == ("damaged", "Unfinished")
+    assert found[name]["state"] == "leftover"
+    assert (found["lost"]["container"], found["lost"]["state"]) == ("folder", "whole")
 
 
 def test_a_link_to_a_folder_is_not_followed(call, run):
@@ -142,3 +146,78 @@ def test_no_permission_is_a_row(call, run, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert by_name(rows(call, run))["secret"]["error"] == "AccessDenied"
+
+
+def test_a_sealed_folder_is_never_entered(call, run, zoo):
+    sealed = shutil.copytree(zoo / "sealed", run / "sealed")
+    (sealed / "script" / "code").mkdir(parents=True)
+    shutil.copy(zoo / "training.pt", sealed / "script" / "code" / "extra.debug_pkl")
+    shutil.copytree(zoo / "sealed", sealed / "checkpoint-5")
+    assert len(rows(call, run)) == 4
+
+
+def test_checkpoints_inside_a_hugging_face_output_are_rows_of_their_own(call, tmp_path, zoo):
+    for folder in (tmp_path / "out", tmp_path / "out" / "checkpoint-500"):
+        folder.mkdir()
+        shutil.copy(zoo / "weights.safetensors", folder / "model.safetensors")
+        (folder / "config.json").write_text("{}")
+    (tmp_path / "out" / "runs").mkdir()
+    shutil.copy(zoo / "training.pt", tmp_path / "out" / "runs" / "log.pt")
+    assert set(by_name(rows(call, tmp_path))) == {"out", "checkpoint-500"}
+
+
+def test_a_link_that_goes_round_in_a_circle_stops_nothing(call, run):
+    (run / "loop").symlink_to("loop")
+    (run / "loop.pt").symlink_to("loop.pt")
+    assert len(rows(call, run)) == 3
+
+
+def test_a_defect_of_a_reader_is_a_row(call, run, monkeypatch):
+    from ckptkit.verbs import listing
+
+    real = listing.load
+
+    def load(path, **more):
+        if path.name.endswith("_9.pt"):
+            raise KeyError("storage")
+        return real(path, **more)
+
+    monkeypatch.setattr(listing, "load", load)
+    row = by_name(rows(call, run))["checkpoint_epoch_9.pt"]
+    assert (row["state"], row["error"]) == ("damaged", "Defect")
+    assert "report" in row["reason"]
+
+
+def test_what_only_has_the_name_of_a_checkpoint_is_counted_apart(call, run):
+    with zipfile.ZipFile(run / "plain.pt", "w") as out:
+        out.writestr("package/code.py", "pass")
+    (run / "photo.pt").write_bytes(b"\xff\xd8\xff" + bytes(100))
+    (run / "page.pt").write_text("<!DOCTYPE html><html></html>")
+    (run / "text.pt").write_text("hello\n")
+    result = call("list", "--json", run)
+    told = json.loads(result.stdout)
+    assert len(told["checkpoints"]) == 3
+    assert {os.path.basename(row["path"]) for row in told["not_checkpoints"]} == {
+        "plain.pt", "photo.pt", "page.pt", "text.pt",
+    }  # fmt: skip
+    text = call("list", run).stdout
+    assert "not a checkpoint: 4 files" in text
+    assert "not whole" not in text
+
+
+def test_a_folder_of_such_files_alone_holds_no_checkpoint(call, tmp_path):
+    (tmp_path / "text.pt").write_text("hello\n")
+    assert call("list", tmp_path).exit_code == 10
+
+
+def test_inspect_and_list_agree_on_what_is_one_checkpoint(call, run, zoo):
+    result = call("inspect", run)
+    assert result.exit_code == 10
+    assert "holds 3 checkpoints, but is none itself" in " ".join(result.stderr.split())
+    assert "checkpoint_epoch_10.pt" in result.stderr
+    log = run / "lightning_logs" / "version_0" / "checkpoints"
+    log.mkdir(parents=True)
+    shutil.copy(zoo / "training.pt", log / "epoch=3-step=40.ckpt")
+    result = call("inspect", run / "lightning_logs")
+    assert result.exit_code == 10
+    assert "holds 1 checkpoint," in " ".join(result.stderr.split())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
+import zipfile
 
 import pytest
 import torch
@@ -97,7 +99,9 @@ def test_checksums_that_nobody_computed_are_said_to_be_unusable(call, tmp_path):
 def test_where_there_is_nothing_to_check_by_it_is_said(call, zoo):
     result = call("verify", zoo / "weights.safetensors")
     assert result.exit_code == 0
+    assert "read whole" in result.stdout
     assert "no checksums" in result.stdout
+    assert "0 B" not in result.stdout
 
 
 def test_damaged_structure_is_damage(call, zoo):
@@ -109,12 +113,66 @@ def test_damaged_structure_is_damage(call, zoo):
 def test_a_missing_and_an_added_file_of_a_sealed_folder(call, sealed):
     (sealed / "added.txt").write_text("hello")
     found = one(call, sealed)
-    assert found["verdict"] == "partly"
-    assert found["findings"][0]["name"] == "added.txt"
+    assert found["verdict"] == "verified"
+    assert found["checked_nbytes"] == found["nbytes"]
+    assert "added.txt" in found["notices"][0]["message"]
     (sealed / "model.safetensors").unlink()
     found = one(call, sealed)
     assert found["verdict"] == "damaged"
-    assert "model.safetensors" in [finding["name"] for finding in found["findings"]]
+    missing = {finding["name"]: finding["nbytes"] for finding in found["findings"]}
+    assert missing["model.safetensors"] == 0
+    assert found["checked_nbytes"] <= found["nbytes"]
+
+
+def test_strangers_beside_sealed_files_are_no_damage(call, sealed):
+    os.mkfifo(sealed / "pipe")
+    (sealed / "link").symlink_to("/etc/hostname")
+    (sealed / "odd\nname").write_text("x")
+    (sealed / "sub").mkdir()
+    (sealed / "sub" / "more.pt").write_bytes(b"junk")
+    found = one(call, sealed)
+    assert found["verdict"] == "verified"
+    assert [notice["code"] for notice in found["notices"]] == ["unsealed-files"]
+    assert call("inspect", sealed).exit_code == 0
+    (sealed / "model.safetensors").rename(sealed / "elsewhere")
+    (sealed / "model.safetensors").symlink_to("elsewhere")
+    assert one(call, sealed)["verdict"] == "damaged"
+    assert call("inspect", sealed).exit_code == 26
+
+
+def test_what_a_dead_save_left_does_not_hide_the_rest(call, zoo, tmp_path):
+    shutil.copy(zoo / "weights.safetensors", tmp_path / "model.safetensors")
+    shutil.copy(zoo / "training.pt", tmp_path / "optimizer.pt")
+    (tmp_path / "optimizer.pt.tmp").write_bytes(b"PK")
+    found = one(call, tmp_path)
+    assert found["verdict"] == "partly"
+    assert found["counts"]["ok"] > 90
+    assert "optimizer.pt.tmp" in {finding["name"] for finding in found["findings"]}
+    (tmp_path / "optimizer.pt").rename(tmp_path / "optimizer.pt.tmp")
+    found = one(call, tmp_path)  # now the only copy of the optimizer is half-written
+    assert found["verdict"] == "damaged"
+    assert found["counts"]["unverifiable"] >= 1
+    assert call("inspect", tmp_path).exit_code == 27
+
+
+def test_more_is_never_checked_than_there_is(call, tmp_path):
+    torch.save({"w": torch.zeros(10_000)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as old,
+        zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    found = one(call, tmp_path / "small.pt")
+    assert found["checked_nbytes"] <= found["nbytes"]
+
+
+def test_a_sound_zip_of_something_else_is_not_damaged(call, tmp_path):
+    with zipfile.ZipFile(tmp_path / "zip.zip", "w") as out:
+        out.writestr("letter.txt", "hello")
+    result = call("verify", tmp_path / "zip.zip")
+    assert result.exit_code == 9
+    assert "damaged" not in result.output
 
 
 def test_a_short_file_names_the_tensors_that_are_gone(call, sealed):

@@ -19,6 +19,8 @@ from ckptkit.errors import (
 )
 from ckptkit.nodes import BlobNode
 from ckptkit.types import DEFAULT_LIMITS
+from ckptkit.verbs.open import load
+from ckptkit.verbs.verify import verify
 from tests.unit.folder_making import (
     blob_bytes,
     byte_of,
@@ -61,6 +63,7 @@ def test_a_trainer_checkpoint_file_by_file(tmp_path: Path) -> None:
 
 
 def test_every_file_is_chosen_by_content(tmp_path: Path) -> None:
+    (tmp_path / "trainer_state.json").write_text("{}")
     weights(tmp_path / "sub" / "looks-like.pt", w=9)
     (tmp_path / "sub" / "state").write_bytes(pickle.dumps({"epoch": 4}))
     (tmp_path / "notes").write_text("just words")
@@ -85,7 +88,9 @@ def test_every_file_is_chosen_by_content(tmp_path: Path) -> None:
 def test_an_unreadable_checkpoint_file_is_named(
     tmp_path: Path, name: str, data: bytes, error: type[CkptkitError]
 ) -> None:
-    weights(tmp_path / "good.safetensors", w=1)
+    weights(
+        tmp_path / ("ema.safetensors" if name.startswith("model") else "model.safetensors"), w=1
+    )
     (tmp_path / name).write_bytes(data)
     with pytest.raises(error) as caught:
         open_folder(tmp_path)
@@ -106,7 +111,7 @@ def test_settings_that_are_no_json_are_carried_and_noticed(tmp_path: Path) -> No
     [
         ["model.safetensors", "checkpoint-is-incomplete.txt"],
         ["model.safetensors", "optimizer.pt.tmp"],
-        ["model.safetensors", "model.safetensors.incomplete"],
+        ["model.safetensors", "optimizer.bin.incomplete"],
         ["model.safetensors", "epoch=3.ckpt-unfinished"],
         ["model.safetensors", "scheduler.pt", "rng_state.pth"],
     ],
@@ -115,15 +120,16 @@ def test_half_written_folders_are_refused_with_advice(tmp_path: Path, files: lis
     for name in files:
         weights(tmp_path / name, w=1)
     with pytest.raises(UnfinishedError) as caught:
-        open_folder(tmp_path)
+        load(tmp_path)
     assert caught.value.advice
+    assert "damaged" in {check.outcome for check in verify(tmp_path).checks}
 
 
 @pytest.mark.parametrize("name", ["tmp-checkpoint-500", "checkpoint-500.tmp", "c.incomplete"])
 def test_the_stage_of_another_tool_is_refused(tmp_path: Path, name: str) -> None:
     weights(tmp_path / name / "model.safetensors", w=1)
     with pytest.raises(UnfinishedError):
-        open_folder(tmp_path / name)
+        load(tmp_path / name)
 
 
 def test_more_files_than_descriptors_is_said_before_they_run_out(
@@ -132,7 +138,8 @@ def test_more_files_than_descriptors_is_said_before_they_run_out(
     import resource
 
     for index in range(80):
-        weights(tmp_path / f"{index}.safetensors", w=1)
+        weights(tmp_path / f"model_{index}.safetensors", w=1)
+    weights(tmp_path / "model.safetensors", w=1)
     open_folder(tmp_path).close()
     monkeypatch.setattr(resource, "getrlimit", lambda _: (140, 4096))
     with pytest.raises(LimitExceededError, match="ulimit"):

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ckptkit.containers.probe import make_probe
 from ckptkit.containers.safetensors_header import dump_header
-from ckptkit.containers.v2_folder import V2FolderContainer, tensor_source
+from ckptkit.containers.v2_folder import MAX_KEPT_OPEN, V2FolderContainer, tensor_source
 from ckptkit.errors import (
     CkptkitError,
     CorruptFileError,
     LimitExceededError,
     TruncatedFileError,
     UnfinishedError,
-    UnsafePathError,
 )
 from ckptkit.protocols import Opened
 from ckptkit.types import DEFAULT_LIMITS, DTYPES, Limits, TensorSpec
+from ckptkit.verbs.open import load
 
 CONTAINER = V2FolderContainer()
 
@@ -73,24 +74,45 @@ def test_a_file_that_was_replaced_is_not_read_as_the_old_one(tmp_path: Path) -> 
     opened.close()
 
 
-def test_a_stage_and_a_folder_without_its_manifest_are_unfinished(tmp_path: Path) -> None:
+def test_only_the_name_of_a_stage_proves_a_save_that_died(tmp_path: Path) -> None:
     stage = make(tmp_path / ".run.stage-123-456-0123abcd-deadbeef")
     with pytest.raises(UnfinishedError):
         open_folder(stage)
     folder = make(tmp_path / "c")
     (folder / "manifest.msgpack").unlink()
-    (folder / "optimizer.safetensors").write_bytes(b"")
-    with pytest.raises(UnfinishedError):
-        open_folder(folder)
+    shutil.copy(folder / "model.safetensors", folder / "optimizer.safetensors")
+    assert not CONTAINER.matches(make_probe(folder))
+    with load(folder) as checkpoint:
+        assert checkpoint.opened.container == "folder"
+        assert "manifest-missing" in {notice.code for notice in checkpoint.notices}
 
 
-def test_links_and_a_manifest_beyond_its_limit_are_refused(tmp_path: Path) -> None:
+def test_strangers_are_set_apart_and_a_manifest_beyond_its_limit_is_refused(tmp_path: Path) -> None:
     folder = make(tmp_path / "c")
     with pytest.raises(LimitExceededError):
         open_folder(folder, Limits(max_manifest_nbytes=3))
     (folder / "extra.safetensors").symlink_to("/etc/passwd")
-    with pytest.raises(UnsafePathError):
-        open_folder(folder)
+    (folder / "inside").symlink_to("config.json")
+    (folder / "odd\nname").write_bytes(b"x")
+    os.mkfifo(folder / "pipe")
+    opened = open_folder(folder)
+    refused = opened.properties["refused"]
+    assert sorted(refused) == ["extra.safetensors", "inside", "pipe"]
+    assert list(opened.root["files"]) == ["config.json", "model.safetensors", "odd\nname"]
+    opened.close()
+
+
+def test_a_folder_of_many_files_keeps_few_descriptors(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c")
+    data = (folder / "model.safetensors").read_bytes()
+    for number in range(MAX_KEPT_OPEN + 40):
+        (folder / f"part-{number}.safetensors").write_bytes(data)
+    opened = open_folder(folder)
+    before = len(os.listdir("/dev/fd"))
+    for blob in opened.root["files"].values():
+        blob.source.read_into(0, memoryview(bytearray(1)))
+    assert len(os.listdir("/dev/fd")) - before == MAX_KEPT_OPEN
+    opened.close()
 
 
 def test_a_manifest_that_is_a_folder_is_an_error_of_ours(tmp_path: Path) -> None:
