@@ -46,9 +46,9 @@ def _kind(leaf: TensorNode) -> str:
 
 def _records(plan: SealPlan) -> Iterator[tuple[str, str]]:
     """Tensors that the tree keeps as a record of parts; walks only sections that have any."""
-    names = {(name.module, name.qualname) for name in _OF_PARTS}
+    names = [[name.module, name.qualname] for name in _OF_PARTS]
     for section, tokens in plan.flat.tokens.items():
-        if any(type(t) is list and t[0] == 3 and tuple(t[1:3]) in names for t in tokens):
+        if any(type(t) is list and t[0] == 3 and t[1:3] in names for t in tokens):
             yield from _records_of(section, plan.document[section])
 
 

@@ -15,7 +15,7 @@ from ckptkit.verbs.accounting import Placed, account_for
 from ckptkit.verbs.caveats import caveats
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.origin import with_origin, with_renamed_files
-from ckptkit.verbs.removal import check_removable, remove_source, take_stock
+from ckptkit.verbs.removal import check_removable, remove_source, stamp_of, take_stock
 from ckptkit.verbs.seal import Sealing, SealOptions, SealPlan, plan_seal, seal
 from ckptkit.verbs.targets import check_target, default_target
 
@@ -88,15 +88,13 @@ def migrate(
     check_target(source, target, replace=options.replace, limits=options.limits)
     if options.remove_source:
         check_removable(source)
+    before = stamp_of(source)
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
         _refuse_sealed(checkpoint)
-        stock = take_stock(checkpoint.opened)
+        stock = take_stock(checkpoint.opened, before)
         placed = tuple(_account(checkpoint))
         plan = _plan(checkpoint, options.limits)
-        if options.dry_run:
-            sealing = plan.as_sealing()
-        else:
-            sealing = seal(plan, target, _seal_options(options))
+        sealing = _written(plan, target, options)
         report = _report(checkpoint, target, placed, sealing, caveats(plan))
     if options.dry_run:
         return replace(report, dry_run=True)
@@ -121,14 +119,17 @@ def _plan(checkpoint: Checkpoint, limits: Limits) -> SealPlan:
     return plan_seal(with_renamed_files(document, plan.renamed_files), side_files, limits)
 
 
-def _seal_options(options: MigrateOptions) -> SealOptions:
-    return SealOptions(
+def _written(plan: SealPlan, target: FilePath, options: MigrateOptions) -> Sealing:
+    if options.dry_run:
+        return plan.as_sealing()
+    sealing_options = SealOptions(
         replace=options.replace,
         created=options.created,
         workers=options.workers,
         started=options.started,
         progress=options.progress,
     )
+    return seal(plan, target, sealing_options)
 
 
 def _report(
@@ -139,6 +140,9 @@ def _report(
     notices: tuple[Notice, ...],
 ) -> MigrationReport:
     verdict = checkpoint.verdict
+    if sealing.old_left is not None:
+        message = "the replaced checkpoint could not be removed; the next writer here tries again"
+        notices = (*notices, Notice("warning", "old-left", message, str(sealing.old_left)))
     return MigrationReport(
         source=checkpoint.path,
         target=target,

@@ -11,14 +11,14 @@ from ckptkit.errors import UnsafePathError
 from ckptkit.nodes import SeqNode
 from ckptkit.protocols import Opened
 from ckptkit.types import Notice
-from ckptkit.verbs.targets import sealed_above, shown_names
+from ckptkit.verbs.targets import sealed_above
 
 _NESTED = "a checkpoint of its own"
 _TOOL = "a cache or history of a tool"
 _LINK = "a link: what it names may serve others"
 _CHANGED = "changed since it was read"
 _UNREAD = "not read by the migration"
-_Stamp = tuple[int, int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 class Stock(NamedTuple):
@@ -28,7 +28,7 @@ class Stock(NamedTuple):
     """
 
     source: FilePath
-    files: dict[FilePath, _Stamp | None]
+    files: dict[FilePath, Stamp | None]
     nested: frozenset[FilePath]
 
 
@@ -52,10 +52,15 @@ def check_removable(source: FilePath) -> None:
         raise UnsafePathError(source, seen, "a source of its own", "keep the source")
 
 
-def take_stock(opened: Opened) -> Stock:
-    """Note which files an opened checkpoint reads, and how they are now."""
+def take_stock(opened: Opened, before: Stamp | None) -> Stock:
+    """Note which files an opened checkpoint reads, and how they are now.
+
+    ``before`` is the stamp of its path from before it was opened: what replaced a file since was
+    not read.
+    """
     own = () if opened.path.is_dir() else (opened.path,)
-    files = {path: _stamp(path) for path in opened.files or own}
+    files = {path: stamp_of(path) for path in opened.files or own}
+    files |= {path: before for path in files if path == opened.path}
     nested = opened.properties.get("nested")
     names = nested.items if isinstance(nested, SeqNode) else []
     return Stock(opened.path, files, frozenset(opened.path / str(name) for name in names))
@@ -73,13 +78,14 @@ def remove_source(stock: Stock) -> Removal:
     if not left:
         return Removal(True, (), ())
     texts = tuple(f"{name}: {reason}" for name, reason in left)
-    message = f"not all of the source was removed; what stays: {shown_names(list(texts))}"
+    entries = "one entry" if len(left) == 1 else f"{len(left):,} entries"
+    message = f"{entries} of the source stay: only what was read and proved is removed"
     notice = Notice("warning", "source-left", message, str(stock.source))
     return Removal(False, texts, (notice,))
 
 
-def _stamp(path: FilePath) -> _Stamp | None:
-    """Device, inode, size and time; None if it is not there."""
+def stamp_of(path: FilePath) -> Stamp | None:
+    """Device, inode, size and time of a file; None if it is not there."""
     try:
         status = path.lstat()
     except OSError:
@@ -91,7 +97,7 @@ def _remove_file(path: FilePath, stock: Stock) -> str:
     """Remove one file that was read; return why it stays, if it does."""
     if path.is_symlink():
         return _LINK
-    if _stamp(path) != stock.files[path]:
+    if stamp_of(path) != stock.files[path]:
         return _CHANGED
     try:
         path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
@@ -55,6 +55,7 @@ class Sealing:
     tensors: int
     tensor_nbytes: int
     proved: bool = False
+    old_left: FilePath | None = None  # the replaced checkpoint, where it could not be removed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def seal(plan: SealPlan, target: FilePath, options: SealOptions) -> Sealing:
         # Once more: in the time that writing took, anybody may have put something there.
         check_replaceable(target, replace=options.replace, limits=plan.limits)
         staged.commit()
-    return plan.as_sealing(proved=True)
+    return replace(plan.as_sealing(proved=True), old_left=staged.left_behind)
 
 
 def _file_to_write(plan: SealPlan, file: PlannedFile) -> FileToWrite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _FORBIDDEN = frozenset('\\:*?"<>|')
-_MAX_PIECE_NBYTES = 255  # docs/format.md, section "The folder"
+_MAX_PIECE_NBYTES = 255  # docs/format.md, section "Folder layout"
 _MAX_NAME_NBYTES = 2048  # what a path of 4,096 bytes leaves for the folder that is sealed
 
 

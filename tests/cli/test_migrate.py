@@ -100,3 +100,33 @@ def test_a_tree_can_be_tried_dry(call, zoo, tmp_path):
     result = call("migrate", "--recursive", "--dry-run", zoo, tmp_path / "out")
     assert "would be migrated" in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_what_stays_of_a_source_is_shown_and_in_json(call, source, tmp_path):
+    folder = tmp_path / "hf"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "HEAD").write_text("mine")
+    shutil.move(source, folder / "model.safetensors")  # the content decides, not the name
+    (folder / "config.json").write_text("{}")
+    text = call("migrate", "--remove-source", folder, tmp_path / "one").stdout
+    assert "stays" in text
+    assert "a cache or history of a tool" in text
+    shutil.copytree(folder, tmp_path / "again")
+    (tmp_path / "again" / "config.json").write_text("{}")
+    shutil.copy(tmp_path / "one" / "model.safetensors", tmp_path / "again")
+    found = json.loads(
+        call("migrate", "--remove-source", "--json", tmp_path / "again", tmp_path / "two").stdout
+    )
+    assert found["source_removed"] is False
+    assert found["left_behind"] == [".git/: a cache or history of a tool"]
+
+
+def test_what_is_no_checkpoint_is_never_replaced(call, source, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "notes.txt").write_text("mine")
+    for words in ((), ("--replace",), ("--replace", "--dry-run")):
+        result = call("migrate", *words, source)
+        assert result.exit_code == 42
+        assert "notes.txt" in result.stderr
+    assert (tmp_path / "training" / "notes.txt").read_text() == "mine"
+    assert call("migrate", "--replace", source, source).exit_code == 42

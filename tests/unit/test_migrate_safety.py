@@ -117,6 +117,15 @@ def test_what_appears_in_the_target_during_the_writing_is_kept(source, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["run", "run.pt"]
 
 
+def test_a_replaced_checkpoint_that_cannot_be_removed_is_told(source, monkeypatch):
+    migrate(source)
+    monkeypatch.setattr("ckptkit.storage.atomic.remove", lambda _: False)
+    report = migrate(source, options=REPLACE)
+    assert report.proved
+    told = [notice for notice in report.notices if notice.code == "old-left"]
+    assert (Path(told[0].where) / "manifest.msgpack").exists()
+
+
 # -- source and target apart ------------------------------------------------------------------------
 
 
@@ -236,6 +245,22 @@ def test_a_source_that_was_written_anew_meanwhile_stays(source, tmp_path):
     assert not report.source_removed
     assert "changed" in report.left_behind[0]
     assert source.read_bytes() == newer
+
+
+def test_a_source_that_was_replaced_while_it_was_opened_stays(source, tmp_path, monkeypatch):
+    torch.save({"w": torch.zeros(9)}, tmp_path / "next")
+    module = sys.modules["ckptkit.verbs.migrate"]
+    real = module.load
+
+    def slow_load(path, **options):
+        checkpoint = real(path, **options)
+        os.replace(tmp_path / "next", source)
+        return checkpoint
+
+    monkeypatch.setattr(module, "load", slow_load)
+    report = migrate(source, options=REMOVE)
+    assert not report.source_removed
+    assert source.exists()
 
 
 def test_a_removal_that_fails_is_told_and_stops_nobody(source, tmp_path, monkeypatch):
