@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ckptkit.dialects.looks import history_length, is_number, is_scalar_tensor
 from ckptkit.nodes import Node
+from ckptkit.tree import key_text
 
 #: Keys whose own name says what their number means.
 MEANT_BY_NAME = {
@@ -37,10 +38,10 @@ UNTOLD = Meaning("unknown", "the file does not say if that is the last finished 
 
 
 def uncounted(node: Node) -> Meaning:
-    """Why a stored epoch or step is none that can be counted with."""
+    """What a stored epoch is that cannot be counted with."""
     if is_scalar_tensor(node):
-        return Meaning("unknown", "it is a tensor; inspect --stats reads it")
-    return Meaning("unknown", "that is no count")
+        return Meaning("unknown", "a tensor; inspect --stats reads it")
+    return Meaning("unknown", f"{key_text(node)}, which is no count")
 
 
 def by_history(epoch: Node, history: Node) -> Meaning | None:

@@ -18,7 +18,6 @@ from ckptkit.dialects.progress import (
 from ckptkit.dialects.sorting import Found, Sorted, sort_keys
 from ckptkit.nodes import Node
 from ckptkit.protocols import Reading, Recognition, SourceView
-from ckptkit.tree import key_text
 from ckptkit.tree.numbers import count_of
 
 #: Sections that show somebody saved a training run and not only weights.
@@ -93,11 +92,12 @@ class TrainingDict:
         count = count_of(epoch.node)
         if count is None:
             meaning = uncounted(epoch.node)
+            told = f"{epoch.key} is {meaning.why}"
         else:
             meaning = self.epoch_meaning(epoch._replace(node=count), found, draft.view)
+            told = f"{epoch.key} {count}: {meaning.why}"
         draft.take(epoch.path, ("epoch",), meaning.why)
         draft.say(("epoch_means",), meaning.means)
-        told = f"{epoch.key} {key_text(epoch.node if count is None else count)}: {meaning.why}"
         code = "epoch-unknown" if meaning.means == "unknown" else "epoch-meaning"
         # Most scripts leave it open; only evidence that contradicts itself is worth a warning.
         level = "info" if meaning == UNTOLD or meaning.means != "unknown" else "warning"

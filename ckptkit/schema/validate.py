@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ckptkit.errors import ManifestError, NewerSchemaError, UnsafePathError
 from ckptkit.schema.tensor_table import DIGEST_NBYTES, NO_DIGEST, NO_FILE, TensorTable
-from ckptkit.types import DTYPES
+from ckptkit.types import DTYPES, MANIFEST_NAME
 
 if TYPE_CHECKING:  # manifest.py imports this module
     from ckptkit.schema.manifest import FileEntry, Manifest, SectionEntry
@@ -25,7 +25,7 @@ SECTION_VERSIONS: Mapping[str, int] = {
     "extra": 1,
 }  # fmt: skip
 _MAX_NAME_NBYTES = 255  # of one component of a file name, as file systems limit it
-_RESERVED = ("manifest.msgpack",)
+_RESERVED = (MANIFEST_NAME,)
 
 
 def _refuse(where: str, seen: str, expected: str = "") -> NoReturn:

@@ -3,9 +3,25 @@
 import pytest
 import torch
 
+from ckptkit.nodes import Atom, TensorNode
+from ckptkit.tree import equal
 from ckptkit.verbs.accounting import account_for
+from ckptkit.verbs.inspect import inspect
+from ckptkit.verbs.migrate import migrate
 from ckptkit.verbs.open import load
-from tests.dialects.trained import assert_same_optimizer, assert_same_state, train
+from tests.dialects.trained import assert_same_optimizer, assert_same_state, tensor_bytes, train
+
+SECTIONS = (
+    "model",
+    "ema",
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "progress",
+    "metrics",
+    "history",
+    "config",
+)
 
 BRAIN_CONFIG = {"epochs": 50, "batch_size": 8, "lr": 2e-4, "d_shared": 512}
 
@@ -30,7 +46,42 @@ def open_saved(tmp_path, name, state, **options):
     lost = [placed for placed in account_for(checkpoint.opened.root, checkpoint.document, checkpoint.moves)
             if placed.target is None]  # fmt: skip
     assert lost == []
+    assert_sealed_alike(checkpoint, tmp_path / f"{name}.sealed")
     return checkpoint
+
+
+def same_bytes(one, other):
+    return one.storage.source is other.storage.source or tensor_bytes(one) == tensor_bytes(other)
+
+
+def plain_numbers(progress):
+    """All that inspect says, but for tensors: they are other objects in another file."""
+    pairs = (*progress.as_stored, *progress.best)
+    plain = [pair for pair in pairs if not isinstance(pair[1], TensorNode)]
+    return (progress.epochs_completed, progress.optimizer_steps, progress.samples,
+            progress.epoch_means, progress.step_means, plain)  # fmt: skip
+
+
+def assert_sealed_alike(checkpoint, target):
+    """What was found in the file is in the sealed folder too, and inspect says the same of it."""
+    migrate(checkpoint.path, target)
+    with load(target) as sealed:
+        for section in SECTIONS:
+            assert (section in sealed.document) == (section in checkpoint.document), section
+            ours, theirs = checkpoint.document.get(section), sealed.document.get(section)
+            assert equal(ours, theirs, same_bytes), section
+    before, after = inspect(checkpoint.path), inspect(target)
+    assert plain_numbers(before.progress) == plain_numbers(after.progress)
+    stored = (
+        checkpoint.document["progress"]["as_stored"] if "progress" in checkpoint.document else {}
+    )
+    for name in ("epoch", "step"):
+        if name in stored and not isinstance(stored[name], (Atom, TensorNode)):
+            assert dict(after.progress.as_stored)[name] == stored[name]
+    progress = checkpoint.document.get("progress")
+    if progress is not None:
+        assert after.progress.epochs_completed == progress.get("epochs_completed")
+        assert after.progress.optimizer_steps == progress.get("optimizer_steps")
 
 
 def codes(checkpoint):
@@ -276,3 +327,93 @@ def test_a_scripted_model_that_torch_saved(tmp_path, trained):
         assert checkpoint.verdict.dialect.name == "torchscript"
         live = trained.model.state_dict()
         assert set(checkpoint.document["model"]) == set(live)
+
+
+# -- numbers in other clothes, and states alone ----------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_numpy_numbers_are_read_and_kept_as_they_were(tmp_path, trained, zipped):
+    numpy = pytest.importorskip("numpy")
+    state = full(
+        trained,
+        epochs_completed=numpy.int64(5),
+        global_step=numpy.int32(77),
+        best_acc=numpy.float64(0.91),
+    )
+    options = {"_use_new_zipfile_serialization": zipped}
+    with open_saved(tmp_path, "numpy.pt", state, **options) as checkpoint:
+        progress, best = checkpoint.document["progress"], checkpoint.document["metrics"]["best"]
+        assert (progress["epochs_completed"], progress["optimizer_steps"]) == (5, 77)
+        assert isinstance(progress["as_stored"]["epoch"], Atom)
+        assert (best["value"], best["name"]) == (0.91, "acc")
+        assert isinstance(best["as_stored"]["value"], Atom)
+    found = inspect(tmp_path / "numpy.pt").progress
+    assert (found.epochs_completed, found.optimizer_steps) == (5, 77)
+    assert found.as_stored == (("epoch", 5), ("step", 77))
+    assert found.best == (("value", 0.91), ("name", "acc"), ("mode", "max"))
+
+
+def test_digits_and_whole_floats_count(tmp_path, trained):
+    state = full(trained, epochs_completed="5", global_step=77.0)
+    with open_saved(tmp_path, "digits.pt", state) as checkpoint:
+        progress = checkpoint.document["progress"]
+        assert (progress["epochs_completed"], progress["optimizer_steps"]) == (5, 77)
+        assert (progress["as_stored"]["epoch"], progress["as_stored"]["step"]) == ("5", 77.0)
+
+
+def test_a_tensor_of_an_epoch_is_kept_and_said_to_be_one(tmp_path, trained):
+    path = tmp_path / "tensor.pt"
+    with open_saved(tmp_path, path.name, full(trained, epoch=torch.tensor(5))) as checkpoint:
+        assert checkpoint.document["progress"]["as_stored"]["epoch"].shape == ()
+    effects = [gap.effect for gap in inspect(path).gaps if gap.section == "progress"]
+    assert effects == ["epoch is a tensor; inspect --stats reads it"]
+
+
+@pytest.mark.parametrize("section", ["optimizer", "scheduler", "scaler"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_state_alone_is_known_for_what_it_is(tmp_path, trained, section, wrapped):
+    state = getattr(trained, section).state_dict()
+    state = {f"{section}_state_dict": state, "epoch": 3} if wrapped else state
+    with open_saved(tmp_path, "alone.pt", state) as checkpoint:
+        assert checkpoint.verdict.dialect.name == "training-dict"
+        assert list(checkpoint.document) == [section, *(["progress"] if wrapped else [])]
+    found = inspect(tmp_path / "alone.pt")
+    assert "no-weights" in {notice.code for notice in found.notices}
+    assert found.gaps[0].section == "model"
+
+
+def test_empty_states_make_a_training_dict_too(tmp_path):
+    with open_saved(tmp_path, "empty.pt", {"model": {}, "optimizer": {}, "epoch": 0}) as checkpoint:
+        assert checkpoint.verdict.dialect.name == "training-dict"
+        assert list(checkpoint.document) == ["model", "optimizer", "progress"]
+
+
+def test_a_module_that_lies_in_two_sections_counts_its_parameters_once(tmp_path, trained):
+    torch.save(trained.model, tmp_path / "whole.pt")
+    found = inspect(tmp_path / "whole.pt")
+    live = sum(value.numel() for value in trained.model.state_dict().values())
+    assert {row.name for row in found.sections} == {"model", "extra"}
+    assert found.total.parameters == live
+
+
+def test_raw_weights_beside_averaged_ones_are_no_loss_under_any_dialect(tmp_path, trained):
+    weights = trained.model.state_dict()
+    state = {
+        "state_dict": weights,
+        "state_dict_ema": weights,
+        "optimizer": trained.optimizer.state_dict(),
+    }
+    torch.save(state, tmp_path / "both.pt")
+    found = inspect(tmp_path / "both.pt", dialect="lightning")
+    assert "ema-only" not in {notice.code for notice in found.notices}
+
+
+def test_huge_integers_are_told_by_their_size(tmp_path, trained):
+    huge = 10**6000
+    state = full(
+        trained, epoch=huge, global_step=huge, best_val=huge, val_loss=1.0, config={"fp16": huge}
+    )
+    torch.save(state, tmp_path / "huge.pt")
+    told = [notice.message for notice in inspect(tmp_path / "huge.pt").notices]
+    assert "epoch is <integer of 19932 bits>, which is no count" in told

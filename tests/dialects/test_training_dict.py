@@ -177,3 +177,21 @@ def test_a_cyclic_tree_is_no_trouble():
     root["self"] = root
     verdict, _ = read(root)
     assert verdict.dialect.name == "unknown"
+
+
+def test_among_hundreds_of_keys_the_usual_ones_are_found_and_the_limit_is_named():
+    notes = {f"note {i}": i for i in range(600)}
+    verdict, reading = read(
+        {**notes, "model": state_dict(), "optimizer": adam(), "epoch": 4, "best_acc": 0.5}
+    )
+    assert verdict.dialect.name == "training-dict"
+    assert {"model", "optimizer", "epoch", "best"} <= set(reading.document)
+    assert len(reading.document["extra"]) == 600
+    told = next(notice.message for notice in reading.notices if notice.code == "many-keys")
+    assert "512" in told
+
+
+def test_an_epoch_of_which_nothing_is_told_is_no_warning():
+    _, reading = read({"model": state_dict(), "optimizer": adam(), "epoch": 4})
+    levels = [notice.level for notice in reading.notices if notice.code == "epoch-unknown"]
+    assert levels == ["info"]

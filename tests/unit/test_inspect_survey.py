@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ckptkit.nodes import MapNode, SeqNode, Storage, TensorNode
+from ckptkit.tree import resolve
 from ckptkit.types import DTYPES
 from ckptkit.verbs.outline import outline
 from ckptkit.verbs.places import leaf_places, tensor_places
-from ckptkit.verbs.resume_gaps import find_gaps, find_losses
+from ckptkit.verbs.resume_gaps import find_gaps, find_losses, lacks_all_but_weights
 from ckptkit.verbs.sharing import find_sharing, number_views
 
 
@@ -123,6 +126,28 @@ def test_a_scaler_is_missed_only_where_the_config_says_fp16():
     assert gaps(document) == []
 
 
+def test_all_but_weights_is_said_only_of_weights_and_nothing_else():
+    def says(*names: str) -> bool:
+        document = MapNode([(name, node) for name, node in whole().items() if name in names])
+        counts = {name: len(tensor_places(node)) for name, node in document.items()}
+        return lacks_all_but_weights(find_gaps(document, counts))
+
+    assert says("model")
+    assert not says("model", "scheduler")
+    assert not says("model", "rng")
+    assert not says("scheduler")
+    assert not says()
+
+
+def test_a_tensor_among_the_counts_is_no_run_that_counts_from_zero():
+    document = whole()
+    document["progress"] = MapNode({"as_stored": MapNode({"epoch": tensor(storage(1), 1)})})
+    counts = {name: len(tensor_places(node)) for name, node in document.items()}
+    assert [gap.effect for gap in find_gaps(document, counts)] == [
+        "epoch is a tensor; inspect --stats reads it"
+    ]
+
+
 def losses(document: MapNode) -> list[str]:
     found = {str(name): tensor_places(node) for name, node in document.items()}
     return [notice.code for notice in find_losses(document, found)]
@@ -167,3 +192,47 @@ def test_nothing_in_an_outline_reaches_a_terminal_raw():
     root = MapNode({"\x1b[2J": "\x1b]0;title\x07", "\u202eevil": b"\x1b" * 4, "n": 10**5000})
     for row in outline(root, max_depth=3):
         assert (row.name + row.text).isprintable()
+
+
+def test_a_tensor_that_is_read_in_chunks_is_opened_once(monkeypatch):
+    from ckptkit.containers.bytesource import MemoryBytes
+    from ckptkit.verbs import lazy_tensor
+
+    opened = []
+
+    def open_source(node: TensorNode):
+        opened.append(node)
+        return MemoryBytes(bytes(range(16)))
+
+    monkeypatch.setattr(lazy_tensor, "logical_source", open_source)
+    lazy = lazy_tensor.LazyTensor(("w",), tensor(storage(4), 4))
+    out = bytearray(16)
+    for start in range(0, 16, 4):
+        lazy.read_into(memoryview(out)[start : start + 4], start)
+    assert bytes(out) == lazy.read() == bytes(range(16))
+    assert len(opened) == 1
+
+
+def test_absent_keys_of_a_large_mapping_cost_nothing():
+    from time import process_time
+
+    large = MapNode([(f"file {i}", i) for i in range(20_000)])
+    start = process_time()
+    for i in range(20_000):
+        with pytest.raises(KeyError):
+            resolve(large, (f"no file {i}",))
+    assert process_time() - start < 2.0  # walking over the others would take minutes
+
+
+def test_many_optimizers_of_one_name_get_names_in_a_moment():
+    from time import process_time
+
+    from ckptkit.dialects.filling import distinct_roles
+    from ckptkit.dialects.sorting import Found
+
+    parts = [Found("optim", ("optim", i), MapNode(), "adam") for i in range(60_000)]
+    start = process_time()
+    roles = distinct_roles(parts)
+    assert process_time() - start < 2.0
+    assert len(set(roles)) == 60_000
+    assert roles[:3] == ["adam", "optim", "optim_2"]

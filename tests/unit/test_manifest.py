@@ -307,3 +307,18 @@ def test_a_hundred_thousand_rows_are_parsed_in_a_moment():
     parsed = parse_manifest(data, "m")
     assert process_time() - start < 1.0  # about 0.15 s on a quiet machine
     assert parsed.tensors.row(n - 1) == rows[-1]
+
+
+@pytest.mark.parametrize("text", ["<U3\x1b[2J", "\u202e<U3", "V" * 70_000, ""])
+def test_a_numpy_dtype_that_does_not_print_or_end_is_refused(text):
+    body = body_of(manifest(row(flavour="ndarray", numpy_dtype="<U3")))
+    body["tensors"]["numpy_dtypes"][0][1] = text
+    with pytest.raises(ManifestError, match="numpy_dtypes"):
+        parse(body)
+
+
+def test_a_meta_tensor_of_absurd_size_is_refused():
+    fits = row("w", 0, 0, file=-1, shape=(2**60,), flavour="meta", digest=bytes(16))
+    assert parse(body_of(manifest(fits))).tensors.row(0).shape == (2**60,)
+    with pytest.raises(ManifestError, match="absurd"):
+        parse(body_of(manifest(fits._replace(shape=(2**62,) * 64))))
