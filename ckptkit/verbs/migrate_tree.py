@@ -13,8 +13,10 @@ from ckptkit.schema.chain import TARGET
 from ckptkit.storage.freespace import storage_error
 from ckptkit.verbs.listing import ListRow, list_checkpoints
 from ckptkit.verbs.migrate import MigrateOptions, MigrationReport, migrate
-from ckptkit.verbs.open import load
+from ckptkit.verbs.open import load, open_container
 from ckptkit.verbs.targets import check_target, default_target, sealed_above
+
+_SHARDED = "sharded"  # the container whose files are others beside it
 
 
 class Failure(NamedTuple):
@@ -62,7 +64,8 @@ def migrate_tree(
     rows = list_checkpoints(root, limits=options.limits).rows
     if not rows:
         raise NoCheckpointError(root, "holds no checkpoint", "at least one below it")
-    reasons = {row.path: reason for row in rows if (reason := _why_not(row))}
+    shards = _shards(rows, options)
+    reasons = {row.path: reason for row in rows if (reason := _why_not(row, shards))}
     skipped = [Skipped(path, reason) for path, reason in reasons.items()]
     todo = [row for row in rows if row.path not in reasons]
     jobs = list(_plan_jobs(todo, root, None if target is None else FilePath(target)))
@@ -117,7 +120,24 @@ def _unmake(made: list[FilePath]) -> None:
             return
 
 
-def _why_not(row: ListRow) -> str:
+def _shards(rows: Sequence[ListRow], options: MigrateOptions) -> dict[FilePath, FilePath]:
+    """Every file that an index names -> the index: it travels with that one alone."""
+    found: dict[FilePath, FilePath] = {}
+    for row in rows:
+        if row.container != _SHARDED or row.state != "whole":
+            continue
+        try:
+            opened = open_container(row.path, options.limits)
+        except CkptkitError:  # it changed since it was listed: its own migration says how
+            continue
+        opened.close()
+        found |= {path: row.path for path in opened.files if path != row.path}
+    return found
+
+
+def _why_not(row: ListRow, shards: dict[FilePath, FilePath]) -> str:
+    if row.path in shards:
+        return f"a part of {shards[row.path].name}"
     if row.state == "leftover":
         return row.reason
     if row.schema_version is not None and row.schema_version >= TARGET:

@@ -318,6 +318,18 @@ def test_children_go_before_their_parents(tmp_path):
     assert not folder.exists()
 
 
+def test_shards_travel_with_their_index_alone(tmp_path):
+    names = {"a": "foo-1.safetensors", "b": "foo-2.safetensors"}
+    for tensor, shard in names.items():
+        save_file({tensor: torch.ones(2)}, tmp_path / shard)
+    index = {"metadata": {}, "weight_map": names}
+    (tmp_path / "foo.safetensors.index.json").write_text(json.dumps(index))
+    report = migrate_tree(tmp_path, options=REMOVE)
+    assert report.failures == ()
+    assert [one.source.name for one in report.reports] == ["foo.safetensors.index.json"]
+    assert os.listdir(tmp_path) == [report.reports[0].target.name]
+
+
 def test_a_failure_in_a_tree_leaves_no_new_folders(tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     torch.save({"w": torch.ones(2000)}, tmp_path / "in" / "deep" / "x.pt")
