@@ -8,7 +8,7 @@ from typing import Any
 from ckptkit.cli.failures import error_json
 from ckptkit.verbs.scan import ScanReport
 
-_ORDER = ("dangerous", "suspicious", "unreadable", "error", "unknown", "clean")
+_ORDER = ("dangerous", "suspicious", "unreadable", "incomplete", "error", "unknown", "clean")
 
 
 def scans_json(outcomes: Sequence[Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 
 from ckptkit.containers.dcp_items import DcpItems, places_of
 from ckptkit.containers.dcp_metadata import BytesItem, DcpMetadata
@@ -12,7 +13,6 @@ from ckptkit.containers.dcp_scan import (
     SHARD_SUFFIX,
     is_metadata_name,
     read_metadata,
-    scan_dcp_folder,
 )
 from ckptkit.containers.folder_contents import FolderContents
 from ckptkit.containers.folder_roles import is_dcp_folder, is_unit
@@ -84,13 +84,16 @@ class DcpFolderContainer:
                 *contents.notices,
                 *contents.parts.notices(),
             ),
+            files=(*_files_read(metadata, probe), *contents.files),
             checks=lambda: _checks(metadata, items, contents),
             close=close,
         )
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow ``.metadata``, every item of the shards, and every other file."""
-        return scan_dcp_folder(probe.path, "", limits)
+        from ckptkit.containers.scan_tree import tree_streams
+
+        return tree_streams(probe.path, limits)
 
 
 def _is_ours(name: str) -> bool:
@@ -128,6 +131,13 @@ def _merge(state: MapNode, others: MapNode) -> list[Node]:
         state[key] = node
         names.append(key)
     return names
+
+
+def _files_read(metadata: DcpMetadata, probe: Probe) -> Iterator[FilePath]:
+    """The metadata that was read, and every shard that it names."""
+    names = [METADATA] if METADATA in probe.names else filter(is_metadata_name, probe.names)
+    shards = dict.fromkeys(place.file for place, _ in places_of(metadata))
+    yield from (probe.path / name for name in (*names, *shards))
 
 
 def _unused(metadata: DcpMetadata, listing: FolderListing) -> Iterator[Notice]:

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.dcp_items import DcpItems, check_places, places_of
+from ckptkit.containers.dcp_items import check_places, places_of
 from ckptkit.containers.dcp_metadata import DcpMetadata, Place, interpret_metadata
-from ckptkit.containers.folder_scan import inner_file, scan_folder
-from ckptkit.containers.inner_scan import scan_file
+from ckptkit.containers.folder_scan import inner_file
+from ckptkit.containers.part_scan import header_scan, scan_part
 from ckptkit.containers.parts import located_scan
-from ckptkit.containers.pickle_scan import scan_row
+from ckptkit.containers.pickle_scan import scan_row, scan_tail
+from ckptkit.containers.pickle_sniff import HEAD_NBYTES
 from ckptkit.containers.pickle_vm import read_pickle
 from ckptkit.containers.safetensors import looks_like_safetensors
+from ckptkit.containers.safetensors_header import shown
 from ckptkit.containers.trace import Tracer
 from ckptkit.containers.zip_index import LOCAL_MARK
 from ckptkit.containers.zip_scan import scan_archive
@@ -62,37 +64,67 @@ def _metadata_file(folder: FilePath) -> FilePath:
     return inner_file(folder, alone[0])
 
 
-def scan_dcp_folder(folder: FilePath, name: str, limits: Limits) -> Iterator[StreamScan]:
-    """Scan a folder; ``name`` is what it is called inside a larger one, or "".
+class ShardScanner:
+    """Scans the ``.distcp`` files of one folder: item by item, and whatever lies between."""
 
-    Raises: UnsafePathError for a link or a device in it.
-    """
-    prefix = f"{name}/" if name else ""
-    for file in scan_folder(folder, limits).files:
-        if not file.name.endswith(SHARD_SUFFIX):
-            yield from scan_file(file.path, f"{prefix}{file.name}", limits)
-    items = DcpItems(folder, limits)
-    try:
-        for place, item in _places(folder, limits):
-            stream = f"{prefix}{place.file}: {item}"
-            try:
-                window = items.window(place, item)
-            except ContainerError as exc:
-                yield StreamScan(stream, (), (), exc)
-            else:
-                yield from _scan_item(window, stream, limits)
-    finally:
-        items.close()
+    def __init__(self, folder: FilePath, limits: Limits) -> None:
+        self._limits = limits
+        self._items: dict[str, list[tuple[Place, str]]] = {}
+        try:
+            for place, item in places_of(read_metadata(folder, limits, Tracer(METADATA))):
+                self._items.setdefault(place.file, []).append((place, item))
+        except CkptkitError:  # the scan of .metadata itself says how far it could be followed
+            self._items = {}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The files that the metadata names."""
+        return frozenset(self._items)
 
-def _places(folder: FilePath, limits: Limits) -> Iterator[tuple[Place, str]]:
-    """The items that the metadata names; if it cannot be read, all that the shards hold."""
-    try:
-        yield from list(places_of(read_metadata(folder, limits, Tracer(METADATA))))
-    except CkptkitError:  # the scan of .metadata itself says how far it could be followed
-        for path in sorted(folder.glob(f"*{SHARD_SUFFIX}")):
-            for number, place in enumerate(_zips_in(path)):
-                yield place, f"item {number}"
+    def holds(self, path: FilePath) -> bool:
+        """Whether a file that is called otherwise is archives in a row, as the metadata says."""
+        if path.name not in self._items or is_metadata_name(path.name):
+            return False
+        with FileBytes(path) as file:
+            return file.head(len(LOCAL_MARK)) == LOCAL_MARK
+
+    def scan(self, path: FilePath, name: str) -> Iterator[StreamScan]:
+        """Follow every pickle of one file; streams are called after ``name``.
+
+        Raises: InputError if it cannot be opened.
+        """
+        items = self._items.get(path.name) or [
+            (place, f"item {number}") for number, place in enumerate(_zips_in(path))
+        ]
+        with FileBytes(path) as file:
+            spans: list[tuple[int, int]] = [(file.nbytes, file.nbytes)]
+            for place, item in items:
+                stream, stop = f"{name}: {item}", place.start + place.nbytes
+                try:
+                    window = file.part(place.start, stop, f"{file.where} ({shown(item)})")
+                except ContainerError as exc:
+                    yield StreamScan(stream, (), (), exc)
+                    continue
+                spans.append((place.start, stop))
+                yield from _scan_item(window, stream, self._limits)
+            yield from self._scan_gaps(file, spans, name)
+
+    def _scan_gaps(
+        self, file: FileBytes, spans: list[tuple[int, int]], name: str
+    ) -> Iterator[StreamScan]:
+        position = 0
+        for start, stop in sorted(spans):
+            if start > position:
+                gap = file.part(position, start, f"{file.where} (bytes from {position} on)")
+                stream = f"{name}: bytes from {position} on" if position else name
+                found = False
+                for scan in scan_part(gap, stream, self._limits):
+                    found = True
+                    yield scan
+                if not found:
+                    for scan in scan_tail(gap, self._limits, 0):
+                        yield located_scan(stream, scan)
+            position = max(position, stop)
 
 
 def _zips_in(path: FilePath) -> Iterator[Place]:
@@ -121,10 +153,11 @@ def _begins_zip(file: FileBytes, start: int) -> bool:
 
 
 def _scan_item(window: FileBytes, stream: str, limits: Limits) -> Iterator[StreamScan]:
-    if window.head(len(LOCAL_MARK)) == LOCAL_MARK:
+    head = window.head(HEAD_NBYTES)
+    if head.startswith(LOCAL_MARK):
         scans = scan_archive(window, limits)
-    elif looks_like_safetensors(window.head(16)):
-        return
+    elif looks_like_safetensors(head):
+        scans = header_scan(window, "item", limits)
     else:
         scans = scan_row(window, limits, "item")
     for scan in scans:

@@ -66,9 +66,11 @@ class SafetensorsContainer:
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """No pickle lies in such a file, unless it is another kind of file as well."""
+        from ckptkit.containers.part_scan import header_scan
         from ckptkit.containers.zip_scan import scan_other_readings
 
         with FileBytes(probe.path) as file:
+            yield from header_scan(file, "file", limits)
             yield from scan_other_readings(file, self.name, limits)
 
 

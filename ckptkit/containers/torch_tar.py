@@ -9,12 +9,13 @@ from typing import NamedTuple
 from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.geometry import check_view
-from ckptkit.containers.pickle_scan import follow_embedded, scan_row
-from ckptkit.containers.pickle_sniff import HEAD_NBYTES, is_pickle_start, is_text_pickle_start
+from ckptkit.containers.part_scan import scan_part
+from ckptkit.containers.pickle_scan import follow_embedded, scan_row, scan_tail
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
 from ckptkit.containers.polyglot import polyglot_notices
 from ckptkit.containers.storage_node import STORAGE_DTYPES
 from ckptkit.containers.tar_index import TarMember, is_tar_header, read_tar_index
+from ckptkit.containers.tar_scan import has_member, scan_tar
 from ckptkit.errors import ContainerError, CorruptFileError, ForeignFormatError
 from ckptkit.nodes import GlobalName, MapNode, Node, Record, SeqNode, Storage, TensorNode
 from ckptkit.protocols import Check, Opened, OpenFile, Probe, StreamScan
@@ -55,19 +56,23 @@ class TorchTarContainer:
             try:
                 members = read_tar_index(file, limits)
             except ContainerError as exc:
-                yield StreamScan("archive", (), (), exc)
-                yield from _scan_broken(file, limits)
+                if has_member(file, limits, _MEMBERS):
+                    yield StreamScan("archive", (), (), exc)
+                yield from scan_tar(file, limits)
+                return
+            if any(name not in members for name in _MEMBERS):
+                yield from scan_tar(file, limits)
                 return
             for member in members.values():
                 part = file.part(member.start, member.stop, file.where)
                 yield from _scan_member(part, member.name, limits)
+            yield from scan_tail(file, limits, max(member.stop for member in members.values()))
 
 
 def _scan_member(part: FileBytes, name: str, limits: Limits) -> Iterator[StreamScan]:
     if name not in ("storages", "tensors"):
-        head = part.head(HEAD_NBYTES)
-        if name in _PICKLES or is_pickle_start(head) or is_text_pickle_start(head):
-            yield from scan_row(part, limits, name)
+        is_pickle = name in _PICKLES
+        yield from scan_row(part, limits, name) if is_pickle else scan_part(part, name, limits, 1)
         return
     reader = _Reader(part, limits, name)
     try:
@@ -88,12 +93,6 @@ def _scan_member(part: FileBytes, name: str, limits: Limits) -> Iterator[StreamS
         yield from scan_row(part.part(reader.position, part.nbytes, part.where), limits, name)
         return
     yield from (attempt.scan for attempt in reader.attempts if attempt.scan.uses)
-
-
-def _scan_broken(file: FileBytes, limits: Limits) -> Iterator[StreamScan]:
-    from ckptkit.containers.pickle_scan import scan_tail
-
-    yield from scan_tail(file, limits, 0)
 
 
 class _Reader:

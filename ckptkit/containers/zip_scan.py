@@ -9,6 +9,15 @@ from struct import Struct
 from typing import NamedTuple
 
 from ckptkit.containers.bytesource import FileBytes
+from ckptkit.containers.held_bytes import HeldBytes
+from ckptkit.containers.part_scan import (
+    GZIP_MARK,
+    MAX_UNPACKED_NBYTES,
+    NPY_MARK,
+    not_scanned,
+    packed_kind,
+    scan_part,
+)
 from ckptkit.containers.pickle_scan import (
     MAX_NESTING,
     is_telling,
@@ -18,6 +27,7 @@ from ckptkit.containers.pickle_scan import (
 )
 from ckptkit.containers.pickle_sniff import HEAD_NBYTES, is_pickle_start, is_text_pickle_start
 from ckptkit.containers.polyglot import archive_start, other_readings, polyglot_notices
+from ckptkit.containers.tar_index import BLOCK_NBYTES, is_tar_header
 from ckptkit.containers.zip_entry import locate, read_entry
 from ckptkit.containers.zip_index import (
     DEFLATED,
@@ -122,6 +132,9 @@ def _scan_entry(found: _Found, limits: Limits, prefix: str, nesting: int) -> Ite
         inner = index.file.part(start, start + entry.csize, name)
         yield from scan_archive(inner, limits, f"{name}: ", nesting + 1)
         return
+    if _holds_others(entry, head):
+        yield from _scan_holder(found, name, limits, nesting)
+        return
     is_named = entry.name.endswith((".pkl", ".pickle"))
     if not (is_named or is_pickle_start(head) or is_text_pickle_start(head)):
         return
@@ -135,6 +148,34 @@ def _scan_entry(found: _Found, limits: Limits, prefix: str, nesting: int) -> Ite
         # Numbers begin like a pickle by chance; only a readable name tells them apart.
         if is_telling(scan) or (scan.uses and not is_storage) or is_named:
             yield scan
+
+
+def _holds_others(entry: ZipEntry, head: bytes) -> bool:
+    """Whether an entry is an archive of its own; numbers may look like one by chance."""
+    if _STORAGE.search(entry.name) is not None:
+        return head.startswith(LOCAL_MARK)
+    return (
+        head.startswith((LOCAL_MARK, GZIP_MARK, NPY_MARK))
+        or packed_kind(head) is not None
+        or is_tar_header(head[:BLOCK_NBYTES])
+    )
+
+
+def _scan_holder(found: _Found, name: str, limits: Limits, nesting: int) -> Iterator[StreamScan]:
+    """Look into an archive inside an archive; a deflated one is unpacked in memory, once."""
+    index, entry, start = found
+    if entry.method == STORED:
+        part = index.file.part(start, start + entry.csize, name)
+    elif isinstance(index.file, HeldBytes) or entry.usize > MAX_UNPACKED_NBYTES:
+        yield not_scanned(name, "it is packed twice, or too large to unpack in memory")
+        return
+    else:
+        try:
+            part = HeldBytes(read_entry(index, entry, limits, check=False), name)
+        except ContainerError as exc:
+            yield StreamScan(name, (), (), exc)
+            return
+    yield from scan_part(part, name, limits, nesting + 1)
 
 
 def _inflated(data: bytes, limit: int) -> bytes:

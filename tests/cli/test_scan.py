@@ -78,6 +78,41 @@ def test_files_without_pickles_say_so(call, zoo):
     assert "no pickle in it" in result.stdout
 
 
+def test_what_was_not_read_is_listed_and_is_no_success(call, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({}))
+    (tmp_path / "b.7z").write_bytes(b"7z\xbc\xaf\x27\x1c")
+    (tmp_path / "c").symlink_to("/etc/passwd")
+    result = call("scan", tmp_path)
+    assert result.exit_code == 9  # of the first that was not read
+    assert "incomplete" in result.stdout
+    assert "3 files: 1 with pickles, 0 without" in result.stdout
+    assert "unpack it first" in result.stdout
+    assert "leaves the folder" in result.stdout
+    found = as_json(call, tmp_path)["paths"][0]["files"]
+    assert (found["seen"], found["read"], found["without_pickles"]) == (3, 1, 0)
+    assert {one["name"]: one["kind"] for one in found["skipped"]} == {
+        "b.7z": "ForeignFormat", "c": "UnsafePath",
+    }  # fmt: skip
+
+
+def test_an_empty_path_is_a_usage_error(call):
+    assert call("scan", "").exit_code == 2
+
+
+def test_an_empty_folder_holds_no_checkpoint(call, tmp_path):
+    assert call("scan", tmp_path).exit_code == 10
+
+
+def test_many_unknown_names_of_a_package_share_a_line(call, tmp_path):
+    names = b"".join(b"c" + f"pack.m{n}\nC{n}\n".encode() for n in range(9))
+    path = tmp_path / "odd.pkl"
+    path.write_bytes(b"\x80\x02(" + names + b"l.")
+    told = call("scan", path).stdout
+    assert "pack: 9 names (C0, C1, C2, ...)" in told
+    assert "pack.m7.C7" not in told
+    assert "pack.m7.C7" in call("scan", "--all", path).stdout
+
+
 @pytest.mark.parametrize("name", ["evil.pt", "training.pt", "cut.pt"])
 def test_scanning_imports_nothing_that_a_file_names(spawn, zoo, name):
     code = (
