@@ -6,6 +6,8 @@ names of other packages are unknown unless their package, module or pair stands 
 
 from __future__ import annotations
 
+from ckptkit.danger_data_classes import DATA_CLASSES
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -127,6 +129,7 @@ HARMLESS: dict[str, frozenset[str]] = {
         "numpy.random._pcg64": "PCG64 PCG64DXSM",
         "numpy.random._philox": "Philox",
         "numpy.random._sfc64": "SFC64",
+        **DATA_CLASSES,
     }.items()
 }
 
