@@ -254,6 +254,11 @@ def test_other_archives_are_called_by_their_names(opened, entries, words):
 
 def test_an_archive_without_an_object_is_refused(opened):
     with pytest.raises(CorruptFileError, match=r"no data\.pkl"):
+        opened(write_zip([Entry("a/version", b"3\n"), Entry("a/data/0", b"x")]))
+
+
+def test_an_archive_of_something_else_is_no_damaged_checkpoint(opened):
+    with pytest.raises(ForeignFormatError, match=r"no data\.pkl"):
         opened(write_zip([Entry("a/b", b"x")]))
 
 
