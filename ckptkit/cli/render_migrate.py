@@ -13,6 +13,8 @@ from ckptkit.cli.safe_text import safe
 from ckptkit.cli.screen import facts, lines, table, text
 from ckptkit.tree.paths import path_text
 
+_MAX_LEFT = 20  # entries of a source that are shown as staying
+
 
 def render(report: Any, *, every: bool) -> Iterator[Any]:
     """Yield what is printed of one migration."""
@@ -108,10 +110,14 @@ def _facts(report: Any) -> Iterator[tuple[str, Any]]:
     if report.source_removed:
         yield "source", "removed"
     elif report.left_behind:
-        yield "stays", lines([safe(one) for one in report.left_behind])
+        left = [safe(one) for one in report.left_behind[:_MAX_LEFT]]
+        more = len(report.left_behind) - len(left)
+        yield "stays", lines([*left, f"and {more:,} more"] if more else left)
 
 
 def _outcome(report: Any) -> tuple[str, str]:
     if report.dry_run:
         return "would be migrated", "yellow"
+    if report.left_behind:
+        return "proved; not all of the source was removed", "yellow"
     return ("proved", "green") if report.proved else ("migrated", "yellow")
