@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ckptkit.cli.options import PathArgument, dialect_option, json_option, limit_option
-from ckptkit.cli.signals import TerminatedError
 from ckptkit.types import Limits
 
 
@@ -49,6 +45,7 @@ def command(
     DST is by default beside the source, its name without the suffix. Everything is written beside
     DST, read back, compared with the source and only then named DST. The source stays.
     """
+    from ckptkit.cli.ended import said_if_ended
     from ckptkit.cli.progress import meter
     from ckptkit.verbs.migrate import MigrateOptions
 
@@ -58,7 +55,7 @@ def command(
             remove_source=remove_source, created=_now(), workers=workers,
             started=lambda nbytes: shown.restart("migrating", nbytes), progress=shown.advance,
         )  # fmt: skip
-        with _said_if_ended(source, target, recursive=recursive):
+        with said_if_ended(source, target, recursive=recursive):
             report = _run(source, target, options, recursive=recursive)
     if as_json:
         from ckptkit.cli.json_output import emit
@@ -82,34 +79,6 @@ def _run(source: str, target: str | None, options: Any, *, recursive: bool) -> A
     from ckptkit.verbs.migrate import migrate
 
     return migrate(source, target, options)
-
-
-@contextmanager
-def _said_if_ended(source: str, target: str | None, *, recursive: bool) -> Iterator[None]:
-    """Note at a Ctrl+C or a signal what stands now that did not before."""
-    from ckptkit.verbs.migrate import default_target
-
-    place = default_target(Path(source)) if target is None else Path(target)
-    before = _identity(place)
-    try:
-        yield
-    except (KeyboardInterrupt, TerminatedError) as exc:
-        if recursive:
-            exc.add_note("what was finished before stays, and nothing else was written")
-        elif _identity(place) == before:
-            exc.add_note("nothing was written")
-        else:
-            exc.add_note(f"{place} was finished before")
-        raise
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What lies under a name now; a finished migration puts another folder there."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _now() -> str:

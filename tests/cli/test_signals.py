@@ -12,9 +12,10 @@ import time
 import pytest
 import torch
 
+from ckptkit.cli.ended import said_if_ended
 from ckptkit.cli.failures import explain
-from ckptkit.cli.migrate import _said_if_ended
 from ckptkit.cli.signals import TerminatedError
+from ckptkit.storage.leftovers import sibling_name
 
 SIGNALS = {
     "SIGINT": (130, "interrupted; nothing was written"),
@@ -80,7 +81,7 @@ def test_what_nohup_ignores_stays_ignored(zoo):
 
 def end_with(exc, target, *, made):
     """Raise as a signal does, before or after the target has its name."""
-    with _said_if_ended("a.pt", str(target), recursive=False):
+    with said_if_ended("a.pt", str(target), recursive=False):
         if made:
             target.mkdir()
         raise exc
@@ -95,3 +96,21 @@ def test_a_target_that_has_its_name_is_said_to_be_finished(tmp_path, made, kind,
         end_with(kind(*words), tmp_path / "dst", made=made)
     told = f"{tmp_path / 'dst'} was finished before" if made else "nothing was written"
     assert explain(caught.value).paragraph.endswith(told)
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_a_stage_that_was_made_at_that_moment_goes_too_and_no_other(tmp_path, recursive):
+    ours = tmp_path / sibling_name(tmp_path / "dst", "stage")
+    moved_aside = tmp_path / sibling_name(tmp_path / "dst", "old")
+    other = tmp_path / ".dst.stage-1-1-1463aa93c4fe405e3a8a8e8a-55f18d50"
+    for folder in (ours, moved_aside, other):
+        folder.mkdir()
+    target = str(tmp_path if recursive else tmp_path / "dst")
+
+    def end():
+        with said_if_ended("a.pt", target, recursive=recursive):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        end()
+    assert sorted(tmp_path.iterdir()) == sorted([moved_aside, other])
