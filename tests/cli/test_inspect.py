@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 
 def as_json(call, *words):
@@ -73,6 +74,47 @@ def test_a_glob_chooses_tensors(call, zoo):
     assert {row["name"] for row in rows} == {f"{i}.bias" for i in range(12)}
     assert as_json(call, "--tensors", "nothing*", zoo / "training.pt")["tensors"] == []
     assert len(as_json(call, "--tensors", "optimizer/*", zoo / "training.pt")["tensors"]) == 72
+
+
+@pytest.mark.parametrize("glob", ["7.weight", "model/7.weight", "model.7.weight"])
+def test_a_name_may_be_written_in_three_ways(call, zoo, glob):
+    rows = as_json(call, "--tensors", glob, zoo / "training.pt")["tensors"]
+    assert [row["name"] for row in rows] == ["7.weight"]
+
+
+def test_a_glob_that_matches_nothing_is_answered_with_the_nearest_names(call, zoo):
+    text = call("inspect", "--tensors", "model/7.wieght", zoo / "training.pt").stdout
+    assert "no tensor matches 'model/7.wieght'" in text
+    assert "model/7.weight" in text
+
+
+def test_one_epoch_is_no_epochs_and_a_best_tensor_is_no_value(call, tmp_path):
+    state = {"state_dict": {"w": torch.zeros(2)}, "epoch": 1, "best_acc1": torch.tensor(7.0),
+             "optimizer": {"state": {}, "param_groups": []}, "arch": "resnet"}  # fmt: skip
+    torch.save(state, tmp_path / "one.pt")
+    text = call("inspect", tmp_path / "one.pt").stdout
+    assert "1 epochs" not in text
+    assert "tensor float32 []" not in text
+    assert "in the file as a tensor (read it with --stats)" in text
+
+
+def test_the_schema_of_a_single_tensor_is_called_no_training_dict(call, tmp_path):
+    torch.save(torch.zeros(3), tmp_path / "one.pt")
+    assert "training dict" not in call("inspect", tmp_path / "one.pt").stdout
+
+
+def test_figures_that_nothing_has_are_no_zeros(call, tmp_path):
+    torch.save({"w": torch.empty(0), "c": torch.ones(2, dtype=torch.complex64)}, tmp_path / "e.pt")
+    lines = call("inspect", "--stats", tmp_path / "e.pt").stdout.splitlines()
+    assert next(line for line in lines if "/w" in line).split()[3:] == ["-"] * 4
+    assert "of magnitude" in next(line for line in lines if "/c" in line)
+
+
+def test_a_long_wait_without_numpy_is_announced(call, zoo, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert call("inspect", "--stats", zoo / "views.pt").stderr == ""
+    monkeypatch.setattr("ckptkit.cli.inspect_view._SLOW_NBYTES", 10)
+    assert "numpy is not installed" in call("inspect", "--stats", zoo / "views.pt").stderr
 
 
 def test_tensors_without_a_glob_may_stand_before_the_path(call, zoo):
