@@ -129,6 +129,8 @@ class Limits:
     max_rank: int = 64  # dimensions of a tensor
     max_expand_nbytes: int = 64 << 20  # an expand()ed view may show this many bytes, or
     max_expand_ratio: int = 1024  # this many times its storage, whichever is more
+    max_growth_nbytes: int = 1 << 30  # a migrated checkpoint may have this many bytes, or
+    max_growth_ratio: int = 64  # this many times its source, whichever is more
 
     def max_nodes(self, file_nbytes: int) -> int:
         """The node budget of a file of this size."""

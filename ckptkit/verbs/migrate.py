@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
-from ckptkit.errors import MigrationError
+from ckptkit.errors import LimitExceededError, MigrationError
 from ckptkit.nodes import MapNode
 from ckptkit.schema.chain import TARGET
 from ckptkit.tree import path_text
@@ -114,9 +114,27 @@ def _plan(checkpoint: Checkpoint, limits: Limits) -> SealPlan:
     document = with_origin(checkpoint)
     side_files = tuple(checkpoint.opened.properties.get("side_files", MapNode()).values())
     plan = plan_seal(document, side_files, limits)
+    _check_growth(plan, checkpoint, limits)
     if not plan.renamed_files:
         return plan
     return plan_seal(with_renamed_files(document, plan.renamed_files), side_files, limits)
+
+
+def _check_growth(plan: SealPlan, checkpoint: Checkpoint, limits: Limits) -> None:
+    """Stop a small file whose many expanded views would fill the disk.
+
+    Raises: LimitExceededError.
+    """
+    nbytes, most = plan.needed_nbytes, limits.max_growth_nbytes
+    most = max(most, limits.max_growth_ratio * checkpoint.opened.nbytes)
+    if nbytes > most:
+        raise LimitExceededError(
+            checkpoint.path,
+            f"its tensors would take {nbytes:,} bytes once each has its own, and the source has "
+            f"{checkpoint.opened.nbytes:,}",
+            f"at most {most:,}",
+            "if it is meant so, raise --limit max_growth_nbytes=N",
+        )
 
 
 def _written(plan: SealPlan, target: FilePath, options: MigrateOptions) -> Sealing:

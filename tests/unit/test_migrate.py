@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from ckptkit.errors import (
     ChecksumError,
     DiskFullError,
+    LimitExceededError,
     MigrationError,
     NoCheckpointError,
     NotFoundError,
@@ -20,6 +21,7 @@ from ckptkit.errors import (
 )
 from ckptkit.nodes import MapNode
 from ckptkit.testing.faults import failing_at, intercepted
+from ckptkit.types import Limits
 from ckptkit.verbs.migrate import MigrateOptions, default_target, migrate
 from ckptkit.verbs.migrate_tree import migrate_tree
 from ckptkit.verbs.open import load
@@ -213,3 +215,20 @@ def test_the_document_of_version_2_has_every_section_in_order(source):
     with load(source) as checkpoint:
         assert isinstance(checkpoint.document, MapNode)
         assert list(checkpoint.document) == ["model", "optimizer", "progress"]
+
+
+def test_many_expanded_views_of_one_byte_do_not_fill_the_disk(tmp_path):
+    byte = torch.zeros(1, dtype=torch.uint8)
+    torch.save({f"w{i}": byte.expand((60 << 20) + i) for i in range(40)}, tmp_path / "wide.pt")
+    with pytest.raises(LimitExceededError, match="max_growth_nbytes"):
+        migrate(tmp_path / "wide.pt")
+    assert below(tmp_path) == ["wide.pt"]
+    limits = Limits(max_growth_nbytes=3 << 30)
+    report = migrate(tmp_path / "wide.pt", options=MigrateOptions(dry_run=True, limits=limits))
+    assert report.sealing.tensor_nbytes > 40 * (60 << 20)
+
+
+def test_an_honest_expanded_tensor_is_written_whole(tmp_path):
+    torch.save({"w": torch.arange(4.0).reshape(4, 1).expand(4, 1000)}, tmp_path / "x.pt")
+    migrate(tmp_path / "x.pt")
+    assert load_file(tmp_path / "x" / "model.safetensors")["w"].shape == (4, 1000)
