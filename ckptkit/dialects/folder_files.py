@@ -82,8 +82,9 @@ def place_weight_files(draft: Draft, files: MapNode) -> int:
 
 def place_files(draft: Draft, files: MapNode, section: str, names: list[str]) -> None:
     """Put files at a section, one as it is, several under their own names without suffix."""
-    for name in names:
-        role = name.rpartition(".")[0] or name
+    stems = [name.rpartition(".")[0] or name for name in names]
+    for name, stem in zip(names, stems, strict=True):
+        role = stem if stems.count(stem) == 1 else name  # optimizer.pt beside optimizer.bin
         target: Path = (section,) if len(names) == 1 else (section, role)
         draft.take((name,), target)
         if section == "optimizer":

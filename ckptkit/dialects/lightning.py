@@ -73,11 +73,14 @@ class Lightning(TrainingDict):
         found = found._replace(sections=sections)
         _place_weights(draft, found)
         hparams = find(draft.root, (*found.base, DATA_HPARAMS))
-        if hparams is not None:
+        sorted_paths = {one.path for group in sections.values() for one in group}
+        if hparams is not None and (*found.base, DATA_HPARAMS) not in sorted_paths:
             path = (*found.base, DATA_HPARAMS)
             sections.setdefault("config", []).append(Found(DATA_HPARAMS, path, hparams))
         for key in SCALERS:
             path = (*found.base, key)
+            if path in sorted_paths:
+                continue
             if isinstance(find(draft.root, path), MapNode) and not sections.get("scaler"):
                 sections["scaler"] = [Found(key, path, find(draft.root, path))]
         super().fill(draft, found)

@@ -1,12 +1,18 @@
 """The law of every reading: whatever the keys are, each leaf is found again where a move says."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptkit.dialects.synonyms import SYNONYMS
 from ckptkit.hooks.builtins import ckptkit_dialects
 from ckptkit.nodes import GlobalName, MapNode, Record
-from ckptkit.protocols import SourceView
+from ckptkit.protocols import Opened, SourceView
+from ckptkit.schema import run_chain
+from ckptkit.verbs.inspect import survey
+from ckptkit.verbs.open import Checkpoint
 from tests.dialects.accounting import (
     SCALER,
     adam,
@@ -19,6 +25,8 @@ from tests.dialects.accounting import (
     state_dict,
     tensor,
 )
+from tests.dialects.odd_nodes import KEYS as KNOWN_KEYS
+from tests.dialects.odd_nodes import ODD
 
 KEYS = st.one_of(
     st.sampled_from(sorted(SYNONYMS)),
@@ -90,3 +98,88 @@ def test_whoever_recognises_a_tree_loses_nothing_of_it(root, name, container):
 def test_a_dialect_forced_on_any_tree_loses_nothing_of_it(root, dialect, container):
     view = SourceView(root=root, container=container, name="a.pt")
     check_accounting(view, dialect.interpret(view))
+
+
+# -- odd nodes under every known key: whatever a file holds, nothing but our own errors ------------
+
+
+def hosts():
+    """Roots of every dialect, by name: what makes each of them recognise a tree."""
+    core = {"model_state_dict": state_dict(), "optimizer_state_dict": adam(), "epoch": 4}
+    current = {"ready": 2, "completed": 1}
+    loops = {"fit_loop": {"epoch_progress": {"current": current},
+                          "epoch_loop.batch_progress": {"is_last_batch": True}}}  # fmt: skip
+    callback = {
+        "monitor": "loss",
+        "best_model_score": 1.0,
+        "best_model_path": "/a/b",
+        "mode": "min",
+    }
+    return {
+        "training-dict": {**core, "step": 3, "history": {"loss": [1.0]}, "best_acc": 0.5, "args": {"fp16": True}},
+        "brain": {**core, "best_val": 1.0, "val_loss": 1.0, "global_step": 8, "config": {"d_shared": 1}},
+        "building-segmentation": {**core, "train_loss": [1.0] * 4, "val_loss": [1.0] * 4, "metrics": [1.0]},
+        "noon2": {**core, "best_val_loss": 1.0, "scheduler": cosine(), "history": {"a": [1.0]}, "config": {"a": 1}},
+        "unet-restoration": {**core, "metrics": {"train": {"l": 1.0}, "val": {"l": 1.0}}},
+        "text2sign": {**core, "step": 16},
+        "imagenet": {"arch": "r", "state_dict": state_dict(), "best_acc1": 1.0, "epoch": 3, "optimizer": adam()},
+        "timm": {"arch": "r", "version": 2, "state_dict": state_dict(), "epoch": 3, "state_dict_ema": state_dict()},
+        "lightning": {"pytorch-lightning_version": "2.5", "epoch": 1, "global_step": 3, "state_dict": state_dict(),
+                      "loops": loops, "callbacks": {"Checkpoint{'mode': 'min'}": callback}},
+        "hf-trainer": {"trainer_state.json": {"global_step": 3, "epoch": 0.5, "best_metric": 1.0, "log_history": []},
+                       "model.safetensors": state_dict(), "optimizer.pt": adam(), "config.json": {"a": 1}},
+        "accelerate": {"random_states_0.pkl": {"step": 3}, "model.safetensors": state_dict(), "optimizer.bin": adam()},
+        "ema": {"model": state_dict(), "opt": adam(),
+                "ema": {"decay": 0.9, "num_updates": 3, "shadow_params": [tensor(2)]}},
+        "module": linear(), "averaged": {"n_averaged": tensor(), **state_dict(prefix="module.")}, "adam": adam(),
+        "bare": state_dict(),
+    }  # fmt: skip
+
+
+def mappings_of(root):
+    """Every mapping of a root, the root itself first."""
+    stack, found = [root], []
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Record):
+            stack.extend(node.states or [])
+        elif isinstance(node, MapNode):
+            found.append(node)
+            stack.extend(reversed(node.values()))
+    return found
+
+
+def mutations(host):
+    """(mapping number, keys): each key of the host by itself, known keys at its top in bunches."""
+    mappings = mappings_of(node_of(hosts()[host]))
+    own = [(i, [key]) for i, mapping in enumerate(mappings[:12]) for key in mapping]
+    return own + [(0, KNOWN_KEYS[start::16]) for start in range(16)]
+
+
+def look_at(root, name, container):
+    """Read a tree the whole way that inspect goes; no dialect may be the only one to survive."""
+    view = SourceView(root=root, container=container, name=name, properties={"root": "archive"})
+    for dialect in DIALECTS:
+        dialect.recognise(view)
+    verdict, reading = read_view(view)
+    chain = run_chain(reading.document, reading.version)
+    opened = Opened(path=Path(name), container=container, root=root, nbytes=1, close=lambda: None)
+    found = survey(
+        Checkpoint(path=Path(name), opened=opened, schema_version=reading.version, document=chain.document,
+                   verdict=verdict, reading=reading, notices=reading.notices)
+    )  # fmt: skip
+    for text in (*verdict.evidence, *(part for notice in found.notices for part in notice[1:])):
+        assert len(text) < 2000
+
+
+@pytest.mark.parametrize("odd", sorted(ODD))
+@pytest.mark.parametrize("host", sorted(hosts()))
+def test_an_odd_node_under_any_known_key_breaks_nothing(host, odd):
+    names = {"text2sign": "checkpoint_epoch_7.pt", "lightning": "a.ckpt"}
+    container = "folder" if host in ("hf-trainer", "accelerate") else "torch-zip"
+    for index, keys in mutations(host):
+        root = node_of(hosts()[host])
+        mapping = mappings_of(root)[index]
+        for key in keys:
+            mapping[key] = ODD[odd]()
+        look_at(root, names.get(host, "a.pt"), container)
