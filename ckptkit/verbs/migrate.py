@@ -92,8 +92,8 @@ def migrate(
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
         _refuse_sealed(checkpoint)
         stock = take_stock(checkpoint.opened, before)
+        plan = _plan(checkpoint, options.limits)  # first: it refuses what is nested too deeply
         placed = tuple(_account(checkpoint))
-        plan = _plan(checkpoint, options.limits)
         sealing = _written(plan, target, options)
         report = _report(checkpoint, target, placed, sealing, caveats(plan))
     if options.dry_run:
