@@ -25,6 +25,7 @@ from ckptkit.schema import (
     parse_manifest,
 )
 from ckptkit.types import ByteSpan, Limits
+from tests.growth import work_of
 
 FILES = [FileEntry("model.safetensors", 1000, "data"), FileEntry("a.txt", 4, "side", bytes(16))]
 
@@ -293,9 +294,7 @@ def test_a_rank_beyond_the_limit_names_the_limit():
         parse(body)
 
 
-def test_a_hundred_thousand_rows_are_parsed_in_a_moment():
-    from time import process_time
-
+def test_a_hundred_thousand_rows_are_checked_column_by_column():
     n = 100_000
     rows = [row(f"layers.{i}.weight", 8 + 16 * i, 24 + 16 * i) for i in range(n)]
     tokens = [[1, 1, n]]
@@ -303,9 +302,8 @@ def test_a_hundred_thousand_rows_are_parsed_in_a_moment():
         tokens += [one.name, [6, i]]
     files = [FileEntry("model.safetensors", 8 + 16 * n, "data")]
     data = dump_manifest(manifest(*rows, files=files, sections=[SectionEntry("model", 1, tokens)]))
-    start = process_time()
     parsed = parse_manifest(data, "m")
-    assert process_time() - start < 1.0  # about 0.15 s on a quiet machine
+    assert work_of(lambda: parse_manifest(data, "m")) < 5 * n  # a few looks a row, by columns
     assert parsed.tensors.row(n - 1) == rows[-1]
 
 

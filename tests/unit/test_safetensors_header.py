@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.safetensors_header import dump_header, parse_header, shown
 from ckptkit.errors import (
     CkptkitError,
@@ -19,6 +17,7 @@ from ckptkit.errors import (
     UnrepresentableError,
 )
 from ckptkit.types import DTYPES, Limits, TensorSpec
+from tests.growth import grows_in_step
 
 
 def entry(dtype: Any = "F32", shape: Any = (2, 2), data_offsets: Any = (0, 16), **more: Any) -> Any:
@@ -111,10 +110,8 @@ def test_a_header_that_promises_more_bytes_is_truncated() -> None:
     ids=["lists", "maps", "closed lists", "dtype", "many lists", "digits"],
 )
 def test_depth_and_number_are_bounded(data: bytes) -> None:
-    start = time.perf_counter()
     with pytest.raises((LimitExceededError, CorruptFileError)):
         parse(data)
-    assert time.perf_counter() - start < 2
 
 
 def test_rank_is_bounded_by_a_named_limit() -> None:
@@ -149,26 +146,13 @@ def test_the_same_specs_give_the_same_bytes() -> None:
     }  # fmt: skip
 
 
-def test_parsing_costs_a_few_times_the_json_alone() -> None:
-    specs = [
-        TensorSpec(f"transformer.layers.{index}.weight", DTYPES["float32"], (4, 4))
-        for index in range(50_000)
-    ]
-    header, spans = dump_header(specs)
+def test_parsing_grows_with_the_number_of_tensors() -> None:
+    def parsing(count: int) -> Callable[[], object]:
+        specs = [
+            TensorSpec(f"transformer.layers.{index}.weight", DTYPES["float32"], (4, 4))
+            for index in range(count)
+        ]
+        header, spans = dump_header(specs)
+        return lambda: parse_header(header[8:], "a file", spans[-1].stop - len(header))
 
-    def parse_whole() -> None:
-        assert (
-            len(parse_header(header[8:], "a file", spans[-1].stop - len(header)).entries) == 50_000
-        )
-
-    with paused_gc():
-        plain = min(_seconds(lambda: json.loads(header[8:])) for _ in range(5))
-        ours = min(_seconds(parse_whole) for _ in range(5))
-    # Measured: 2.7 times. A ratio holds on a busy machine too, where seconds do not.
-    assert ours < 6 * plain, f"{ours / plain:.1f} times"
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    assert grows_in_step(parsing, 200)

@@ -6,7 +6,6 @@ import gc
 import os
 import random
 import threading
-import time
 import tracemalloc
 
 import pytest
@@ -102,11 +101,9 @@ def test_small_parts_share_write_calls(tmp_path):
     assert (tmp_path / "f").read_bytes() == b"h" + b"".join(part.data for part in parts)
 
 
-def test_a_hundred_thousand_parts_take_less_than_three_seconds(tmp_path):
+def test_a_hundred_thousand_parts_leave_the_collector_as_it_was(tmp_path):
     part = Bytes(bytes(256))
-    start = time.perf_counter()
     written = write_files(tmp_path, [FileToWrite("f", b"", (part,) * 100_000)])
-    assert time.perf_counter() - start < 3  # 0.2 s where nothing else runs
     assert len(written[0].digests) == 100_000
     assert gc.isenabled()
 
