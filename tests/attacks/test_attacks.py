@@ -62,8 +62,10 @@ def _sings(case: Case, folder: object) -> bool:
     canary = f"{folder}/{case.name}"
     code = "import pickle, sys\ntry: pickle.loads(sys.stdin.buffer.read())\nexcept Exception: pass"
     environment = {**os.environ, "CKPTKIT_CANARY": canary}
+    # A payload may start a process of its own and not wait for it (os.popen): the pipes end
+    # only when the last one that holds them has ended.
     subprocess.run(
         [sys.executable, "-S", "-c", code], input=case.live, env=environment, check=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        capture_output=True, timeout=60,
     )  # fmt: skip
     return os.path.exists(canary)
