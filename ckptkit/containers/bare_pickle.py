@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.gc_pause import paused_gc
+from ckptkit.containers.kept_file import open_kept
 from ckptkit.containers.pickle_scan import is_telling, scan_row
 from ckptkit.containers.pickle_sniff import is_pickle_start, is_text_pickle_start
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
@@ -41,13 +41,7 @@ class BarePickleContainer:
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Read every pickle; several become one list. Raises: ContainerError."""
         del open_file
-        file = FileBytes(probe.path)
-        try:
-            with paused_gc():
-                return _open(file, probe, limits)
-        except BaseException:
-            file.close()
-            raise
+        return open_kept(probe, limits, _open)
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow every pickle in a row, and look for more behind the last one."""

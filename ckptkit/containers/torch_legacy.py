@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.gc_pause import paused_gc
+from ckptkit.containers.kept_file import open_kept
 from ckptkit.containers.pickle_scan import follow_embedded, scan_tail
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
 from ckptkit.containers.polyglot import polyglot_notices
@@ -41,13 +41,7 @@ class TorchLegacyContainer:
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Read the pickles and place every storage; no tensor bytes. Raises: ContainerError."""
         del open_file
-        file = FileBytes(probe.path)
-        try:
-            with paused_gc():
-                return _open(file, probe, limits)
-        except BaseException:
-            file.close()
-            raise
+        return open_kept(probe, limits, _open)
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow all five pickles, also behind a broken one, and what hides at the end."""

@@ -7,8 +7,8 @@ from struct import Struct
 from typing import NamedTuple
 
 from ckptkit.containers.bytesource import FileBytes
-from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.geometry import check_view
+from ckptkit.containers.kept_file import open_kept
 from ckptkit.containers.part_scan import scan_part
 from ckptkit.containers.pickle_scan import follow_embedded, scan_row, scan_tail
 from ckptkit.containers.pickle_window import Attempt, PickleWindow
@@ -42,13 +42,7 @@ class TorchTarContainer:
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Read the pickles and place every storage; no tensor bytes. Raises: ContainerError."""
         del open_file
-        file = FileBytes(probe.path)
-        try:
-            with paused_gc():
-                return _open(file, probe, limits)
-        except BaseException:
-            file.close()
-            raise
+        return open_kept(probe, limits, _open)
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow every pickle of every member, in whatever state the archive is."""
