@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ckptkit.containers.bytesource import FileBytes
+from ckptkit.containers.kept_file import open_kept
 from ckptkit.containers.polyglot import polyglot_notices
 from ckptkit.containers.torch_zip import missing_pickle, open_torch_zip
 from ckptkit.containers.zip_archive import PICKLE_NAME, ZipArchive
@@ -19,12 +20,7 @@ def open_zip(probe: Probe, limits: Limits) -> Opened:
 
     Raises: ContainerError; ForeignFormatError for archives of other programs.
     """
-    file = FileBytes(probe.path)
-    try:
-        return _open(file, probe, limits)
-    except BaseException:
-        file.close()
-        raise
+    return open_kept(probe, limits, _open)
 
 
 def _open(file: FileBytes, probe: Probe, limits: Limits) -> Opened:
