@@ -13,8 +13,8 @@ from ckptkit.nodes import Node
 from ckptkit.protocols import StreamScan
 from ckptkit.types import Limits
 
-_FIRST_WINDOW_NBYTES = 16 << 20  # the pickle of 100,000 tensors fits
-_GROWTH = 8
+_FIRST_WINDOW_NBYTES = 64 << 10  # read ahead: nothing says where a pickle ends but itself
+_GROWTH = 16  # the pickle of 100,000 tensors, 12 MB, fits into the third window
 
 Resolver = Callable[[Node], Node]
 
