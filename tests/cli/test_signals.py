@@ -16,6 +16,7 @@ from ckptkit.cli.ended import said_if_ended
 from ckptkit.cli.failures import explain
 from ckptkit.cli.signals import TerminatedError
 from ckptkit.storage.leftovers import sibling_name
+from tests.signals import hear_signals
 
 SIGNALS = {
     "SIGINT": (130, "interrupted; nothing was written"),
@@ -42,6 +43,7 @@ def ended_while_writing(large, folder, number, *words):
     process = subprocess.Popen(
         [sys.executable, "-m", "ckptkit.cli.main", "migrate", *words, large, folder / "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_signals,  # noqa: PLW1509 - it only sets handlers
     )  # fmt: skip
     until = time.monotonic() + 30
     while not stages(folder):

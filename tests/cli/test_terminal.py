@@ -16,6 +16,7 @@ import torch
 
 from ckptkit.cli.human import count_text, number_text, size_text, sparkline
 from ckptkit.cli.safe_text import safe, shortened
+from tests.signals import hear_signals
 
 NASTY = ["\x1b[2J\x1b[31mred", "\u202egpj.exe", "a\nb\rc", "\x9b31m", "[bold red]markup[bold]",
          "\ud800lone", "\u200bzero", "tab\there", ":boom:", "\x00"]  # fmt: skip
@@ -138,8 +139,9 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback():
         "m.app.main(['plugins'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
-    )
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False,
+        preexec_fn=hear_signals,
+    )  # fmt: skip
     # the line that ^C was printed on ends first
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"\ninterrupted\n")
     assert signal.SIGINT == 2

@@ -73,11 +73,11 @@ def touched(reads, state):
     total = 0
     for path, start, stop in reads:
         data = path.read_bytes()
-        start, stop = max(start, HEAD_NBYTES), min(stop, len(data) - TAIL_NBYTES)
+        first, last = max(start, HEAD_NBYTES), min(stop, len(data) - TAIL_NBYTES)
         for tensor in state.values():
             place = data.find(tensor.numpy().tobytes())
             if place >= 0:
-                total += max(0, min(stop, place + 8 * WORDS) - max(start, place))
+                total += max(0, min(last, place + 8 * WORDS) - max(first, place))
     return total
 
 
