@@ -79,7 +79,7 @@ def remove_source(stock: Stock) -> Removal:
         return Removal(True, (), ())
     texts = tuple(f"{name}: {reason}" for name, reason in left)
     entries = "one entry" if len(left) == 1 else f"{len(left):,} entries"
-    message = f"{entries} of the source stay: only what was read and proved is removed"
+    message = f"left of the source: {entries}; only what was read and proved is removed"
     notice = Notice("warning", "source-left", message, str(stock.source))
     return Removal(False, texts, (notice,))
 
