@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from ckptkit.dialects.draft import Draft, find
-from ckptkit.dialects.folder_files import (
-    files_of,
-    numbered,
-    place_files,
-    place_sharded_optimizer,
-    place_weight_files,
-)
+from ckptkit.dialects.folder_files import files_of, numbered, place_training_files
 from ckptkit.dialects.looks import is_number
 from ckptkit.protocols import Reading, Recognition, SourceView
 
@@ -42,12 +36,7 @@ class Accelerate:
         files = files_of(view)
         if files is None:
             return draft.reading()
-        place_weight_files(draft, files)
-        for section, stem in (("optimizer", "optimizer"), ("scheduler", "scheduler"),
-                              ("scaler", "scaler"), ("rng", "random_states")):  # fmt: skip
-            place_files(draft, files, section, numbered(files, stem, ".bin", ".pt", ".pkl"))
-        if "optimizer" not in draft.document:
-            place_sharded_optimizer(draft, files)
+        place_training_files(draft, files, "random_states", (".bin", ".pt", ".pkl"))
         samplers = numbered(files, "sampler", ".bin") + numbered(files, "dl_state_dict", ".bin")
         for name in samplers:
             draft.take((name,), ("data", name.rpartition(".")[0]))

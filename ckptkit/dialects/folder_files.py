@@ -118,3 +118,15 @@ def place_sharded_optimizer(draft: Draft, files: MapNode) -> None:
 
 def _is_optimizer_folder(node: Node) -> bool:
     return isinstance(node, MapNode) and isinstance(node.get("optimizer"), MapNode)
+
+
+def place_training_files(
+    draft: Draft, files: MapNode, rng_stem: str, suffixes: tuple[str, ...]
+) -> None:
+    """Place weights and training state of a folder whose file names say what each holds."""
+    place_weight_files(draft, files)
+    for section, stem in (("optimizer", "optimizer"), ("scheduler", "scheduler"),
+                          ("scaler", "scaler"), ("rng", rng_stem)):  # fmt: skip
+        place_files(draft, files, section, numbered(files, stem, *suffixes))
+    if "optimizer" not in draft.document:
+        place_sharded_optimizer(draft, files)

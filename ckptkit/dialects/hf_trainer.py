@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from ckptkit.dialects.draft import Draft
-from ckptkit.dialects.folder_files import (
-    files_of,
-    numbered,
-    place_files,
-    place_sharded_optimizer,
-    place_weight_files,
-)
+from ckptkit.dialects.folder_files import files_of, place_files, place_training_files
 from ckptkit.dialects.hints import tell_absolute_paths
 from ckptkit.dialects.looks import is_number
 from ckptkit.dialects.synonyms import mode_of
@@ -45,12 +39,7 @@ class HfTrainer:
         files = files_of(view)
         if files is None:
             return draft.reading()
-        place_weight_files(draft, files)
-        for section, stem in (("optimizer", "optimizer"), ("scheduler", "scheduler"),
-                              ("scaler", "scaler"), ("rng", "rng_state")):  # fmt: skip
-            place_files(draft, files, section, numbered(files, stem, ".pt", ".bin", ".pth"))
-        if "optimizer" not in draft.document:
-            place_sharded_optimizer(draft, files)
+        place_training_files(draft, files, "rng_state", (".pt", ".bin", ".pth"))
         place_files(draft, files, "config", [name for name in CONFIGS if name in files])
         state = files.get(STATE)
         if isinstance(state, MapNode):
