@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import raw_unicode_escape_decode
 from struct import Struct
 
 from ckptkit.containers.pickle_machine import Machine, Op
@@ -63,7 +64,8 @@ def _bin_unicode_8(vm: Machine, pos: int) -> int:
 def _unicode(vm: Machine, pos: int) -> int:
     line, after = read_line(vm, pos, "a UNICODE")
     try:
-        vm.stack.append(str(line, "raw-unicode-escape"))
+        # By its function: the name of a codec would be imported while a file is read.
+        vm.stack.append(raw_unicode_escape_decode(line)[0])
     except UnicodeDecodeError:
         vm.at = pos
         vm.refuse("a text with a broken \\u escape")
