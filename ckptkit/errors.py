@@ -6,7 +6,7 @@
     ├── InputError               what was named cannot be a checkpoint
     │   ├── NotFoundError 3            ├── AccessDeniedError 4      ├── EmptyFileError 5
     │   ├── UnknownFormatError 6       ├── LfsPointerError 7        ├── HtmlPageError 8
-    │   ├── ForeignFormatError 9       └── NoCheckpointError 10
+    │   ├── ForeignFormatError 9       ├── NoCheckpointError 10     └── FactoryError 11
     ├── ContainerError           it is one, but its bytes do not keep their own promises
     │   ├── TruncatedFileError 20      ├── CorruptFileError 21      ├── ChecksumError 22
     │   ├── PickleStreamError 23       ├── TensorBoundsError 24     ├── LimitExceededError 25
@@ -16,13 +16,17 @@
     │   └── UnrepresentableError 33
     ├── DialectError             nobody can say what its keys mean
     │   ├── UnknownDialectError 34     └── AmbiguousDialectError 35
+    ├── RestoreError             it can be read, but does not fit what it is to fill
+    │   ├── MismatchError 36           ├── CoverageError 37         ├── OptimizerMatchError 38
+    │   └── SettingConflictError 39
     ├── StorageError             the destination refused
     │   ├── DiskFullError 40           ├── WriteFailedError 41      ├── TargetExistsError 42
     │   └── LockedError 43
     ├── PluginError
     │   ├── PluginConflictError 50     └── MissingExtraError 51
     └── FindingsError            the command worked, and found what it was asked to look for
-        ├── DangerFoundError 60        └── DamageFoundError 61
+        ├── DangerFoundError 60        ├── DamageFoundError 61      ├── LossFoundError 62
+        └── DifferenceFoundError 1
 
 Exit code 0 is success, 2 a usage error (click's), 70 a defect of ckptkit itself, 130 Ctrl+C.
 Every message says where, what was seen, what was expected and what to do next.
@@ -111,6 +115,12 @@ class NoCheckpointError(InputError):
     """The folder, and what lies below it, holds no checkpoint."""
 
     exit_code = 10
+
+
+class FactoryError(InputError):
+    """``module:factory`` names nothing that makes a model, or what it names failed."""
+
+    exit_code = 11
 
 
 class ContainerError(CkptkitError):
@@ -209,6 +219,40 @@ class AmbiguousDialectError(DialectError):
     exit_code = 35
 
 
+class RestoreError(CkptkitError):
+    """The checkpoint can be read, but does not fit what it is to fill.
+
+    ``report`` is the LoadReport of what would have happened, where one was made; the message
+    ends with its text. Nothing was changed.
+    """
+
+    report: object = None
+
+
+class MismatchError(RestoreError):
+    """Names or shapes differ, or a whole component is absent, and the policy allows none of it."""
+
+    exit_code = 36
+
+
+class CoverageError(RestoreError):
+    """Less would be loaded than the policy demands; loading nothing is always too little."""
+
+    exit_code = 37
+
+
+class OptimizerMatchError(RestoreError):
+    """Nothing proves which state of the optimizer belongs to which parameter."""
+
+    exit_code = 38
+
+
+class SettingConflictError(RestoreError):
+    """Settings differ between the checkpoint and the live objects, and ``on_conflict`` is error."""
+
+    exit_code = 39
+
+
 class StorageError(CkptkitError):
     """The destination could not be written; what was there before is as it was."""
 
@@ -267,3 +311,15 @@ class DamageFoundError(FindingsError):
     """``verify`` found bytes that are not what was written."""
 
     exit_code = 61
+
+
+class LossFoundError(FindingsError):
+    """``recover`` saved what was whole, and something was not."""
+
+    exit_code = 62
+
+
+class DifferenceFoundError(FindingsError):
+    """``diff`` compared two checkpoints, and they differ: 1, as of diff(1)."""
+
+    exit_code = 1

@@ -150,3 +150,25 @@ class Notice(NamedTuple):
     code: str
     message: str
     where: str = ""
+
+
+class Coverage(NamedTuple):
+    """How much of what is wanted gets filled. Units: tensors, bytes.
+
+    Of a model only its parameters count, unless it has none.
+    """
+
+    tensors: int = 0
+    of_tensors: int = 0
+    nbytes: int = 0
+    of_nbytes: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """The smaller of both fractions; 1 where nothing is wanted."""
+        by_count = self.tensors / self.of_tensors if self.of_tensors else 1.0
+        by_bytes = self.nbytes / self.of_nbytes if self.of_nbytes else 1.0
+        return min(by_count, by_bytes)
+
+
+NOT_COVERED = Coverage()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ckptkit.cli.collapse import Group, collapse
 from ckptkit.cli.human import count_text, number_text, size_text, sparkline
 from ckptkit.cli.inspect_view import TensorRow
 from ckptkit.cli.safe_text import safe, shortened
 from ckptkit.cli.screen import joined, table, text
+from ckptkit.report.collapse import Group, collapse
 
 _NUMBERS = ("count", "bytes", "min", "max", "mean", "std")
 _FEW = 40  # so many names are read faster than their pattern

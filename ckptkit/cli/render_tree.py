@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckptkit.cli.collapse import collapse
 from ckptkit.cli.screen import text
+from ckptkit.report.collapse import collapse
 from ckptkit.verbs.outline import OutlineRow
 
 _FEW = 4  # so many neighbours are told one by one

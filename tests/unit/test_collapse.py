@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptkit.cli.collapse import collapse
+from ckptkit.report.collapse import collapse
 
 _SET = re.compile(r"\{([0-9.,]+)\}")
 

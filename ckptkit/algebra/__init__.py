@@ -1,0 +1,1 @@
+"""Small operations over names and lazy tensors, of which migrators of sections are made."""
