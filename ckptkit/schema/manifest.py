@@ -44,6 +44,7 @@ class FileEntry(NamedTuple):
 class Manifest:
     """What a checkpoint is. ``created`` is the caller's word, RFC 3339 by custom.
 
+    ``trainer`` names the program that counts the versions of the sections; "" is nobody.
     ``unknown`` holds the fields that this version of the reader does not know, to be kept.
     """
 
@@ -53,6 +54,7 @@ class Manifest:
     tensors: TensorTable = field(default_factory=TensorTable)
     files: Sequence[FileEntry] = ()
     schema: int = SCHEMA
+    trainer: str = ""
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def section(self, name: str) -> SectionEntry | None:
@@ -75,6 +77,8 @@ def dump_manifest(manifest: Manifest) -> bytes:
         "files": manifest.files,
         "tensors": dump_table(manifest.tensors),
     }
+    if manifest.trainer:
+        body["trainer"] = manifest.trainer
     known = {key: value for key, value in manifest.unknown.items() if key not in body}
     return dump_frame(body | known)
 
@@ -89,6 +93,7 @@ def parse_manifest(data: bytes, where: str, limits: Limits = DEFAULT_LIMITS) -> 
     check_header(body, where, SCHEMA)
     fields = {name: body.pop(name) for name in _FIELDS}
     del body["format"]
+    trainer = body.pop("trainer", "")
     manifest = Manifest(
         writer=fields["writer"],
         created=fields["created"],
@@ -96,6 +101,7 @@ def parse_manifest(data: bytes, where: str, limits: Limits = DEFAULT_LIMITS) -> 
         files=[FileEntry(*entry) for entry in fields["files"]],
         tensors=parse_table(fields["tensors"], where, limits),
         schema=fields["schema"],
+        trainer=trainer,
         unknown=body,
     )
     check_manifest(manifest, where)

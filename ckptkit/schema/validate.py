@@ -52,6 +52,8 @@ def check_header(body: dict[str, Any], where: str, newest: int) -> None:
         if type(body.get(name)) is not kind:
             seen = type(body[name]).__name__ if name in body else "missing"
             _refuse(f"{where}: {name}", seen, f"a {kind.__name__}")
+    if type(body.get("trainer", "")) is not str:
+        _refuse(f"{where}: trainer", type(body["trainer"]).__name__, "a str")
     _check_entries(body["sections"], (str, int, list), f"{where}: sections")
     _check_entries(body["files"], (str, int, str, bytes), f"{where}: files")
 
@@ -71,7 +73,9 @@ def check_manifest(manifest: Manifest, where: str) -> None:
     """
     check_files(manifest.files, f"{where}: files")
     check_table(manifest.tensors, manifest.files, f"{where}: tensors")
-    check_sections(manifest.sections, f"{where}: sections")
+    check_sections(manifest.sections, f"{where}: sections", manifest.trainer)
+    if not manifest.trainer.isprintable():
+        _refuse(f"{where}: trainer", f"{manifest.trainer!a:.60}", "a printable name")
 
 
 def check_files(files: Sequence[FileEntry], where: str) -> None:
@@ -107,8 +111,11 @@ def check_file_name(name: str, where: str) -> None:
         )
 
 
-def check_sections(sections: Sequence[SectionEntry], where: str) -> None:
-    """Names differ and versions are known; the tokens are checked by who unflattens them."""
+def check_sections(sections: Sequence[SectionEntry], where: str, trainer: str = "") -> None:
+    """Names differ and versions are known; the tokens are checked by who unflattens them.
+
+    The versions of a ``trainer`` are its own: every layout of it is tokens and tensors alike.
+    """
     names = [entry.name for entry in sections]
     if len(set(names)) != len(names):
         _refuse(where, "two sections of one name")
@@ -118,7 +125,7 @@ def check_sections(sections: Sequence[SectionEntry], where: str) -> None:
         known = SECTION_VERSIONS.get(entry.name)
         if entry.version < 1:
             _refuse(where, f"{entry.name!a} version {entry.version}", "a version from 1 on")
-        if known is not None and entry.version > known:
+        if not trainer and known is not None and entry.version > known:
             raise NewerSchemaError(
                 f"{where}: {entry.name}", f"section version {entry.version}", f"at most {known}",
                 "upgrade ckptkit to read this checkpoint",

@@ -75,7 +75,7 @@ def manifests(draw):
     ]
     return Manifest(
         writer=draw(UTF8), created=draw(UTF8), sections=sections, files=files,
-        tensors=TensorTable.of(rows, shared),
+        tensors=TensorTable.of(rows, shared), trainer=draw(st.sampled_from(("", "gpt", "Größe 2"))),
         unknown={f"x-{key}": value for key, value in draw(st.dictionaries(UTF8, PLAIN, max_size=2)).items()},
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_what_was_dumped_is_parsed(manifest):
     assert tuple(parsed.tensors.shared) == tuple(manifest.tensors.shared)
     assert list(parsed.files) == list(manifest.files)
     assert (parsed.writer, parsed.created, parsed.schema) == (manifest.writer, manifest.created, 2)
-    assert parsed.unknown == manifest.unknown
+    assert (parsed.trainer, parsed.unknown) == (manifest.trainer, manifest.unknown)
     assert dump_manifest(parsed) == data
 
 

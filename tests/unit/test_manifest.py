@@ -73,6 +73,28 @@ def test_a_section_of_a_plugin_may_have_any_version():
     )
 
 
+def test_the_sections_of_a_trainer_have_versions_of_its_own():
+    parsed = parse(body_of() | {"sections": [["model", 9, [None]]], "trainer": "gpt"})
+    assert (parsed.trainer, parsed.section("model").version) == ("gpt", 9)
+    assert parse(body_of(parsed)) == parsed
+
+
+def test_a_manifest_without_trainer_has_no_such_field():
+    assert "trainer" not in body_of()
+    assert parse(body_of()).trainer == ""
+
+
+def test_an_empty_trainer_counts_nothing():
+    with pytest.raises(NewerSchemaError, match=r"model.*version 9.*at most 1"):
+        parse(body_of() | {"sections": [["model", 9, [None]]], "trainer": ""})
+
+
+@pytest.mark.parametrize("trainer", [1, None, b"gpt", ["gpt"], "a\x1b"])
+def test_a_trainer_that_is_no_printable_name_is_refused(trainer):
+    with pytest.raises(ManifestError, match="trainer"):
+        parse(body_of() | {"trainer": trainer})
+
+
 @pytest.mark.parametrize("schema", [1, 0, -1, "2", True, 2.0, None])
 def test_a_schema_that_is_none_is_refused(schema):
     with pytest.raises(ManifestError, match="schema"):
