@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from ckptkit.errors import LimitExceededError, UnrepresentableError
-from ckptkit.nodes import Atom, GlobalName, MapNode, Node, SeqNode, TensorNode
+from ckptkit.nodes import Atom, GlobalName, MapNode, Node, Record, SeqNode, TensorNode
 from ckptkit.tree.atoms import rebuild
 from ckptkit.tree.parts import parts
 from ckptkit.tree.paths import path_text
 from ckptkit.tree.walk import walk
 
 TensorFromNode = Callable[[TensorNode], Any]
+RecordFromNode = Callable[[Record], Any]
 _MUTABLE_SEQS: dict[str, type] = {"list": list, "set": set}
 _FROZEN_SEQS = ("tuple", "frozenset", "torch.Size")
 _FACTORIES: dict[str, type] = {
@@ -27,22 +28,27 @@ _FACTORIES: dict[str, type] = {
 _MAX_EQUAL_HASHES = 1_000  # honest keys share a hash by chance, not by the thousand
 
 
-def to_python(node: Node, tensor: TensorFromNode | None = None) -> Any:
+def to_python(
+    node: Node, tensor: TensorFromNode | None = None, record: RecordFromNode | None = None
+) -> Any:
     """Return the live value of ``node``, with the exact types, aliases and cycles that it had.
 
     ``tensor`` makes the live tensor of a node; without it TensorNodes stay. Records, names and
-    blobs stay nodes, with all that is in them: a foreign class is never constructed.
+    blobs stay nodes, with all that is in them: a foreign class is never constructed. ``record``
+    may know better for a few (a sparse tensor); it returns the record itself for all others.
     Raises: UnrepresentableError, with the place, for what Python cannot hold (an unhashable key,
     a tuple inside itself, an unknown atom); MissingExtraError without torch or numpy.
     """
-    return _Maker(node, tensor).run()
+    return _Maker(node, tensor, record).run()
 
 
 class _Maker:
     """First empty shells of everything mutable, then what is frozen, then the shells' content."""
 
-    def __init__(self, root: Node, tensor: TensorFromNode | None) -> None:
-        self.root, self.tensor = root, tensor
+    def __init__(
+        self, root: Node, tensor: TensorFromNode | None, record: RecordFromNode | None = None
+    ) -> None:
+        self.root, self.tensor, self.record = root, tensor, record
         self.made: dict[int, Any] = {}
         self.frozen: list[Node] = []
         self.shells: list[Node] = []
@@ -69,6 +75,9 @@ class _Maker:
             met.add(id(node))
             if type(node) is TensorNode:
                 self.made[id(node)] = node if self.tensor is None else self.tensor(node)
+                continue
+            if type(node) is Record:
+                self.made[id(node)] = node if self.record is None else self.record(node)
                 continue
             if type(node) is Atom or node.kind in _FROZEN_SEQS:
                 self.frozen.append(node)
@@ -185,4 +194,4 @@ class _Maker:
         return "/"
 
 
-_MADE = frozenset({MapNode, SeqNode, Atom, TensorNode})
+_MADE = frozenset({MapNode, SeqNode, Atom, TensorNode, Record})
