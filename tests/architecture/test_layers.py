@@ -22,8 +22,8 @@ RANKS = {
     "ckptkit.containers": 5, "ckptkit.storage": 5,
     "ckptkit.match": 5, "ckptkit.report": 5, "ckptkit.torch_bridge": 5, "ckptkit.algebra": 6,
     "ckptkit.hooks": 6, "ckptkit.plugin": 7, "ckptkit.verbs": 7,
-    "ckptkit": 8, "ckptkit.cli": 9, "ckptkit.testing": 9, "ckptkit.__main__": 10,
-    "ckptkit_trainers": 10, "ckptkit_plugins": 11,
+    "ckptkit.run": 8, "ckptkit": 9, "ckptkit.cli": 10, "ckptkit.testing": 10,
+    "ckptkit.__main__": 11, "ckptkit_trainers": 11, "ckptkit_plugins": 12,
 }  # fmt: skip
 
 #: Who alone may import a library.
@@ -33,7 +33,7 @@ HOMES = {
     "rich": ("ckptkit.cli",),
     "pluggy": ("ckptkit.hooks",),
     # --stats is faster with numpy where it is installed, and exact without it
-    "numpy": ("ckptkit.verbs.number_formats", "ckptkit_trainers"),
+    "numpy": ("ckptkit.verbs.number_formats", "ckptkit.run", "ckptkit_trainers"),
     "hypothesis": ("ckptkit.testing",),
     "xxhash": ("ckptkit.storage", "ckptkit.schema"),
     "msgpack": ("ckptkit.schema",),

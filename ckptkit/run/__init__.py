@@ -1,0 +1,1 @@
+"""The resumable run: position, random streams, history, aliases, emergencies, retention."""
