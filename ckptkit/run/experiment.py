@@ -1,0 +1,137 @@
+"""Experiment folders: ``<root>/<name>/YYYYMMDD_HHMMSS_v1/``, made once and found again.
+
+Nothing in one is an absolute path, so that it may be moved, copied and renamed as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from ckptkit.errors import AccessDeniedError, NotFoundError, WriteFailedError
+from ckptkit.types import MANIFEST_NAME
+
+CHECKPOINTS, SAMPLES, LOGS = "checkpoints", "samples", "logs"
+CONFIG_NAME = "config.json"
+LATEST_WORD = "latest"
+_STAMP = re.compile(r"(\d{8}_\d{6})_v(\d+)")
+
+
+class Experiment:
+    """One run folder and the places in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie."""
+        return self.folder / CHECKPOINTS
+
+    @property
+    def samples(self) -> Path:
+        """Where a script puts pictures and other outputs."""
+        return self.folder / SAMPLES
+
+    @property
+    def logs(self) -> Path:
+        """Where trackers write."""
+        return self.folder / LOGS
+
+    @property
+    def config_file(self) -> Path:
+        """The settings of the run, for people."""
+        return self.folder / CONFIG_NAME
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, such as ``20251230_153045_v1``."""
+        return self.folder.name
+
+
+def is_experiment(folder: Path) -> bool:
+    """Say whether a folder is a run's: it has the stamp, or a folder of checkpoints."""
+    return folder.is_dir() and (
+        _STAMP.fullmatch(folder.name) is not None or (folder / CHECKPOINTS).is_dir()
+    )
+
+
+def make_experiment(root: Path, now: datetime) -> Experiment:
+    """Make a new run folder below ``root``; two in one second get ``_v1`` and ``_v2``.
+
+    Raises: WriteFailedError, AccessDeniedError.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = _claim(root, now.strftime("%Y%m%d_%H%M%S"))
+        made = Experiment(folder)
+        for inside in (made.checkpoints, made.samples, made.logs):
+            inside.mkdir()
+    except PermissionError as exc:
+        raise AccessDeniedError(
+            root, "may not be written to", "to be allowed to create folders here",
+            "choose another folder for the run",
+        ) from exc  # fmt: skip
+    except OSError as exc:
+        raise WriteFailedError(root, f"no run folder could be made: {exc.strerror}") from exc
+    return made
+
+
+def _claim(root: Path, stamp: str) -> Path:
+    """Make the first folder of this second that is free: mkdir is what decides between two."""
+    version = 1
+    while True:
+        folder = root / f"{stamp}_v{version}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            version += 1
+        else:
+            return folder
+
+
+def list_experiments(root: Path) -> list[Experiment]:
+    """Every run folder directly below ``root``, oldest first by its stamp."""
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as entries:
+        names = [entry.name for entry in entries if _STAMP.fullmatch(entry.name)]
+    return [Experiment(root / name) for name in sorted(names, key=_stamp_key)]
+
+
+def _stamp_key(name: str) -> tuple[str, int]:
+    match = _STAMP.fullmatch(name)
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
+def find_experiment(root: Path, wanted: str = LATEST_WORD) -> Experiment:
+    """Find a run below ``root``: "latest", or the name of its folder; ``root`` may be the run.
+
+    "latest" is the newest that holds anything in its checkpoints folder, else the newest: a run
+    that died before its first save does not hide the one before it.
+    Raises: NotFoundError, which names those that are there.
+    """
+    if wanted == LATEST_WORD and is_experiment(root):
+        return Experiment(root)
+    known = list_experiments(root)
+    if wanted == LATEST_WORD and known:
+        filled = [one for one in known if has_checkpoints(one)]
+        return (filled or known)[-1]
+    if wanted != LATEST_WORD and is_experiment(root / wanted):
+        return Experiment(root / wanted)
+    shown = ", ".join(one.name for one in known[-5:]) or "none"
+    raise NotFoundError(
+        root, f"has no run named {wanted!r}; the newest are: {shown}" if known else "holds no run",
+        "the name of a run folder, or latest", "start one, or name the folder that holds it",
+    )  # fmt: skip
+
+
+def has_checkpoints(experiment: Experiment) -> bool:
+    """Say whether anything sealed lies in it, by names alone."""
+    try:
+        with os.scandir(experiment.checkpoints) as entries:
+            return any(os.path.lexists(Path(entry.path) / MANIFEST_NAME) for entry in entries)
+    except OSError:
+        return False
