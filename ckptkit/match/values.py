@@ -112,6 +112,11 @@ class ShapeMismatch(NamedTuple):
     outcome: str
 
 
+#: What a fault of a LoadPlan is about. "coverage": under ``min_coverage``; "nothing": no wanted
+#: tensor is filled at all.
+FAULT_KINDS = ("rename", "missing", "unexpected", "shape", "cast", "coverage", "nothing")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
     """Every wanted and every stored name, each in exactly one place. Nothing was loaded yet.
@@ -120,7 +125,10 @@ class LoadPlan:
     value) + targets of ``mismatched`` that were not sliced, skipped or resized into a pair.
     stored = sources and factors of ``pairs`` + ``unexpected`` + ``benign`` (known to be
     derivable, and left) + sources of ``mismatched``.
+    ``pairs`` stand in the order of the wanted names. A pair by "tie" asks for nothing: the memory
+    is filled by the pair of the name that shares it, whose source and action it repeats.
     ``faults`` are the sentences for which the policy refuses the plan; empty means it may run.
+    ``fault_kinds`` says of each fault what it is about: one of ``FAULT_KINDS``.
     ``prefixes``: (removed from the stored names, removed from the wanted ones), for the report.
     """
 
@@ -138,6 +146,17 @@ class LoadPlan:
     prefixes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fault_kinds: tuple[str, ...] = ()
+
+    @property
+    def nothing_loaded(self) -> bool:
+        """Whether not one wanted tensor would be filled: refused whatever the policy allows."""
+        return "nothing" in self.fault_kinds
+
+    @property
+    def is_too_little(self) -> bool:
+        """Whether less would be loaded than the policy demands; a CoverageError, not a mismatch."""
+        return self.nothing_loaded or "coverage" in self.fault_kinds
 
 
 # -- optimizers -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ SOURCES = {
 
 #: Rank of each room; a module may import rooms of a lower rank, and its own.
 RANKS = {
-    "ckptkit.version": 0, "ckptkit.types": 0, "ckptkit.errors": 0,
+    "ckptkit.version": 0, "ckptkit.types": 0, "ckptkit.errors": 0, "ckptkit.wrappers": 0,
     "ckptkit.nodes": 1, "ckptkit.protocols": 2,
     "ckptkit.danger_data_classes": 0, "ckptkit.danger_names": 1, "ckptkit.danger": 3,
     "ckptkit.tree": 4, "ckptkit.schema": 5, "ckptkit.dialects": 5,
