@@ -143,6 +143,12 @@ class SlicedBytes:
         check_span("a slice", start, nbytes, source.nbytes)
         self._source, self._start, self.nbytes = source, start, nbytes
 
+    @property
+    def memory(self) -> memoryview | None:
+        """The bytes themselves, where the other source has them in memory."""
+        whole: memoryview | None = getattr(self._source, "memory", None)
+        return None if whole is None else whole[self._start : self._start + self.nbytes]
+
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fill ``out`` with the bytes from ``offset`` on."""
         check_span("a slice", offset, out.nbytes, self.nbytes)

@@ -45,6 +45,10 @@ def _plain(tensor: TensorNode, source: ByteSource) -> ByteSource:
     dims = merged_dims(tensor.shape, tensor.strides)
     has_gaps = bool(dims) and (len(dims) > 1 or dims[0][1] != 1)
     if has_gaps or swap or tensor.conj or tensor.neg:
+        gather = getattr(source, "gather", None)
+        if gather is not None and not swap:
+            gathered: ByteSource = gather(tensor)
+            return gathered
         return StridedBytes(source, tensor.shape, tensor.strides, tensor.offset, change)
     start, nbytes = tensor.offset * dtype.nbytes, tensor.nbytes
     if start == 0 and nbytes == source.nbytes:

@@ -17,7 +17,13 @@ Path: TypeAlias = tuple[PathKey, ...]
 
 
 class ByteSource(Protocol):
-    """Random access to the bytes of one storage, wherever they lie."""
+    """Random access to the bytes of one storage, wherever they lie.
+
+    Two things a source may offer beside this. ``memory``: a memoryview of all its bytes, where
+    they are in memory already (good while the source lives), so that nobody copies them to look
+    at them. ``gather(tensor)``: the contiguous bytes of a view of it, where it knows a faster
+    way than ``containers.logical``.
+    """
 
     nbytes: int
 

@@ -181,9 +181,16 @@ class _Sink:
         return xxh3_128_digest(view)
 
     def take_large(self, part: ByteSource, nbytes: int) -> bytes:
-        """Read, hash and write a part block by block."""
+        """Read, hash and write a part block by block; from memory without a copy."""
         self.flush()
         hasher = xxh3_128()
+        memory: memoryview | None = getattr(part, "memory", None)
+        if memory is not None:
+            for start in range(0, nbytes, BLOCK_NBYTES):
+                view = memory[start : start + BLOCK_NBYTES]
+                hasher.update(view)
+                self._put(view)
+            return hasher.digest()
         for start in range(0, nbytes, BLOCK_NBYTES):
             self._filled = min(BLOCK_NBYTES, nbytes - start)
             view = self._lane.scratch[: self._filled]
@@ -195,12 +202,15 @@ class _Sink:
     def flush(self) -> None:
         """Write what the buffer holds."""
         nbytes, self._filled = self._filled, 0
-        if nbytes:
-            self._group.put(self._output, self._lane.scratch[:nbytes], self._offset)
-            self._offset += nbytes
+        self._put(self._lane.scratch[:nbytes])
+
+    def _put(self, view: memoryview) -> None:
+        if view:
+            self._group.put(self._output, view, self._offset)
+            self._offset += len(view)
             if self._offset - self._started >= WRITEBACK_NBYTES:
                 self.write_back()
-        self._lane.advance(nbytes)
+        self._lane.advance(len(view))
 
     def write_back(self) -> None:
         """Have the system begin with what was written since the last time."""

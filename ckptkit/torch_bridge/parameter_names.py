@@ -46,9 +46,16 @@ class ParameterNames:
         found = self._names.get(id(parameter))
         return ParameterName("", "", shape_of(parameter)) if found is None else found
 
-    def in_section(self, section: str) -> dict[str, Shape]:
+    def __iter__(self) -> Iterator[ParameterName]:
+        return iter(self._names.values())
+
+    def in_section(self, section: str, *, trainable_only: bool = False) -> dict[str, Shape]:
         """Names and shapes of the parameters of one module, in the order of its state_dict."""
-        return {n.name: n.shape for n in self._names.values() if n.section == section}
+        return {
+            name.name: name.shape
+            for parameter, name in zip(self._alive, self._names.values(), strict=True)
+            if name.section == section and (parameter.requires_grad or not trainable_only)
+        }
 
 
 def parameter_names(state: Mapping[str, object]) -> ParameterNames:

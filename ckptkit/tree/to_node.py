@@ -126,7 +126,13 @@ class _Converter:
         if is_array or (torch is not None and isinstance(value, torch.Tensor)):
             if self.tensor is None or (is_array and value.dtype.hasobject):
                 self._refuse(value, place)
-            return self.tensor(value)
+            try:
+                return self.tensor(value)
+            except UnrepresentableError as exc:
+                if exc.where:
+                    raise
+                where = path_text(place.path())  # the callback knows the tensor, not its place
+                raise UnrepresentableError(where, exc.seen, exc.expected, exc.advice) from exc
         return None
 
     def _refuse(self, value: Any, place: Place, why: str = "") -> NoReturn:
