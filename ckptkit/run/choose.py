@@ -1,0 +1,137 @@
+"""Which checkpoint of a run to go on from: the newest that verifies; the others with a reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptkit.errors import CkptkitError, NotFoundError
+from ckptkit.nodes import MapNode
+from ckptkit.run.aliases import identity
+from ckptkit.run.names import ALIASES, BEST
+from ckptkit.storage.catalog import is_leftover
+from ckptkit.verbs.open import load
+from ckptkit.verbs.verify import verify
+
+FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".pth.tar")
+
+
+class Found(NamedTuple):
+    """A checkpoint that can be read. ``created`` orders those of one step."""
+
+    path: Path
+    epochs: int
+    steps: int
+    created: str
+    identity: bytes | None
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """What makes one newer than another: steps first, because epochs may be open."""
+        return self.steps, self.epochs, self.created
+
+
+class Skipped(NamedTuple):
+    """A folder that was not chosen, and why."""
+
+    path: Path
+    reason: str
+
+
+class Choice(NamedTuple):
+    """What was chosen (None: there is nothing), and everything newer that was passed over."""
+
+    chosen: Found | None
+    skipped: tuple[Skipped, ...] = ()
+
+
+def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
+    """Look at every checkpoint in ``folder``, newest first; reads headers, no tensor.
+
+    An alias counts only if no checkpoint of its own name has the same content.
+    """
+    found: list[Found] = []
+    skipped: list[Skipped] = []
+    for path in _candidates(folder):
+        try:
+            found.append(_look(path))
+        except CkptkitError as exc:
+            skipped.append(Skipped(path, f"{exc.kind}: {exc.seen}"))
+    named = {one.identity for one in found if one.path.name not in ALIASES}
+    distinct = [one for one in found if one.path.name not in ALIASES or one.identity not in named]
+    return sorted(distinct, key=lambda one: one.place, reverse=True), skipped
+
+
+def choose(folder: Path, *, checked: Callable[[int], None] | None = None) -> Choice:
+    """Choose the newest checkpoint that verifies, byte by byte. ``checked`` gets bytes read."""
+    found, skipped = survey(folder)
+    for one in found:
+        reason = damage(one.path, checked)
+        if not reason:
+            return Choice(one, tuple(skipped))
+        skipped.append(Skipped(one.path, reason))
+    return Choice(None, tuple(skipped))
+
+
+def choose_named(folder: Path, name: str) -> Choice:
+    """Choose one by its name or alias; "latest" and "best" may be said for the aliases.
+
+    Raises: NotFoundError if there is none; the reader's error if it cannot be read.
+    """
+    if name == "latest":
+        return choose(folder)
+    path = folder / {"best": BEST}.get(name, name)
+    if not os.path.lexists(path):
+        there = ", ".join(sorted(one.name for one in _candidates(folder))[:8]) or "nothing"
+        raise NotFoundError(
+            path, "there is no checkpoint of this name", f"one of those that are there: {there}",
+            "name one of them, or latest",
+        )  # fmt: skip
+    return Choice(_look(path))
+
+
+def damage(path: Path, checked: Callable[[int], None] | None = None) -> str:
+    """Verify one checkpoint; return what is wrong, or ""."""
+    try:
+        result = verify(path, progress=checked)
+    except CkptkitError as exc:
+        return f"{exc.kind}: {exc.seen}"
+    bad = result.damaged
+    if not bad:
+        return ""
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"damaged: {bad[0].name} ({bad[0].message}){more}"
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Folders, and files that another program saved; no stages, nothing that is hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if not is_leftover(entry.name)
+                and not entry.name.startswith(".")
+                and (entry.is_dir() or entry.name.endswith(FOREIGN_SUFFIXES))
+            ]
+    except OSError:
+        return []
+
+
+def _look(path: Path) -> Found:
+    with load(path) as checkpoint:
+        progress = checkpoint.document.get("progress")
+        return Found(
+            path,
+            _count(progress, "epochs_completed"),
+            _count(progress, "optimizer_steps"),
+            "" if checkpoint.sealed is None else checkpoint.sealed.manifest.created,
+            identity(path),
+        )
+
+
+def _count(progress: object, name: str) -> int:
+    value = progress.get(name) if isinstance(progress, MapNode) else None
+    return value if type(value) is int else 0
