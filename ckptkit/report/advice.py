@@ -1,0 +1,168 @@
+"""What to do about a report: the argument of ``restore``, or the option of ``check``. Pure."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ckptkit.report.collapse import collapse
+from ckptkit.report.renaming import rename_rules
+from ckptkit.report.values import ComponentReport, LoadReport
+
+_MAX_GLOBS = 3
+_LEAST_FRACTION = 0.1  # of less no lenience makes a model
+_BAD = ("mismatched", "missing", "unexpected", "ambiguous")
+
+
+class Advice(NamedTuple):
+    """One thing that would help. ``argument`` is Python, ``option`` a word of a command line.
+
+    Both are printable; where a name is not, or where there is no such thing, they are "".
+    """
+
+    why: str
+    argument: str = ""
+    option: str = ""
+
+
+def advise(report: LoadReport) -> tuple[Advice, ...]:
+    """Say what would make a refused report succeed, and what a good one left on the table."""
+    told: list[Advice] = [*_renames(report)]
+    for component in report.components:
+        if component.faults:
+            told += _of_component(component, has_proposals=bool(told))
+    return tuple(dict.fromkeys(told))
+
+
+def _renames(report: LoadReport) -> Iterator[Advice]:
+    pairs = [
+        (line.source, line.name)
+        for component in report.components
+        for line in component.lines
+        if line.kind == "proposed"
+    ]
+    if not pairs:
+        return
+    it, them = ("a likely rename was", "it") if len(pairs) == 1 else ("likely renames were", "them")
+    yield Advice(
+        f"{it} found but not applied; to apply {them}", "apply_proposals=True", "--apply-renames"
+    )
+    rules = rename_rules(pairs)
+    if rules:
+        options = [_option("--rename", f"{old}={new}") for old, new in rules if "=" not in old]
+        yield Advice(
+            f"or, to apply {them} by rule",
+            f"rename=[{', '.join(map(_spelled, rules))}]",
+            " ".join(options) if len(options) == len(rules) and all(options) else "",
+        )
+
+
+def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterator[Advice]:
+    if component.status == "absent":
+        name = component.name
+        yield Advice(f"leave {name!r} out of what is to be restored, or begin it afresh")
+        return
+    names: dict[str, list[str]] = {kind: [] for kind in _BAD}
+    for line in component.lines:
+        if line.kind in names:
+            names[line.kind].append(line.name)
+    filled = component.coverage
+    if filled.fraction < _LEAST_FRACTION:
+        if not has_proposals:
+            said = "hardly anything" if filled.tensors else "nothing"
+            yield Advice(
+                f"{said} of it fits: is it the checkpoint of this model? "
+                "`ckptkit inspect --tensors` shows its names"
+            )
+        return
+    yield from _lenient(component, names)
+    if filled.fraction < 1 and not any(names.values()) and component.kind in ("module", "average"):
+        floor = f"{math.floor(filled.fraction * 100) / 100:g}"
+        yield Advice(
+            "to load as little as this", f"min_coverage={floor}", f"--min-coverage {floor}"
+        )
+
+
+def _lenient(component: ComponentReport, names: dict[str, list[str]]) -> Iterator[Advice]:
+    if names["ambiguous"]:
+        first = names["ambiguous"][0]
+        yield Advice(
+            "where several could be meant, say which", f"rename={{'stored name': {first!r}}}"
+        )
+    if names["mismatched"]:
+        yield Advice(
+            'to leave what has another shape as it is ("slice" copies the common corner)',
+            'on_shape="skip"',
+            "--on-shape skip",
+        )
+    for kind, argument in (("missing", "allow_missing"), ("unexpected", "allow_unexpected")):
+        if names[kind]:
+            globs = globs_of(names[kind])
+            options = [_option("--" + argument.replace("_", "-"), glob) for glob in globs]
+            yield Advice(
+                "to begin with these as the model has them"
+                if kind == "missing"
+                else "to leave these in the file",
+                f"{argument}={list(globs)!r}",
+                " ".join(options) if all(options) else "",
+            )
+    if component.settings and not any(names.values()):
+        yield Advice(
+            'to use what was saved ("current" keeps what the live object has)',
+            'on_conflict="checkpoint"',
+            "--on-conflict checkpoint",
+        )
+
+
+def globs_of(names: Sequence[str]) -> tuple[str, ...]:
+    """At most three globs that cover all names, as narrow as so few can be."""
+    groups = {_glob([names[i] for i in group.members]) for group in collapse(names)}
+    if len(groups) <= _MAX_GLOBS:
+        return tuple(sorted(groups))
+    by_head: dict[str, list[str]] = {}
+    for name in names:
+        by_head.setdefault(name.partition(".")[0], []).append(name)
+    if len(by_head) > _MAX_GLOBS:
+        return ("*",)
+    return tuple(sorted(_escaped(_shared_head(some)) + _rest(some) for some in by_head.values()))
+
+
+def _glob(names: Sequence[str]) -> str:
+    """The steps that all names share, and ``*`` for those in which they differ."""
+    steps = zip(*(name.split(".") for name in names), strict=True)
+    return ".".join(_escaped(step[0]) if len({*step}) == 1 else "*" for step in steps)
+
+
+def _rest(names: Sequence[str]) -> str:
+    return "*" if len(names) > 1 else ""
+
+
+def _shared_head(names: Sequence[str]) -> str:
+    """The common beginning that ends behind a dot; the whole name if there is one only."""
+    if len(names) == 1:
+        return names[0]
+    low, high = min(names), max(names)
+    length = 0
+    while length < min(len(low), len(high)) and low[length] == high[length]:
+        length += 1
+    return low[: low.rfind(".", 0, length) + 1]
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
+
+
+def _spelled(rule: tuple[str, str]) -> str:
+    return f"({_quoted(rule[0])}, {_quoted(rule[1])})"
+
+
+def _quoted(text: str) -> str:
+    """A Python literal; a raw one where that is easier to read."""
+    is_raw = "\\" in text and "'" not in text and text.isprintable() and text[-1] != "\\"
+    return f"r'{text}'" if is_raw else repr(text)
+
+
+def _option(name: str, value: str) -> str:
+    return f"{name} {shlex.quote(value)}" if value.isprintable() else ""
