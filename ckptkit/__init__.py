@@ -10,6 +10,7 @@ from ckptkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
     from ckptkit.types import Limits
+    from ckptkit.verbs.diff import DiffOptions, diff
     from ckptkit.verbs.inspect import inspect
     from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.listing import list_checkpoints
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "CkptkitError",
+    "DiffOptions",
     "LazyTensor",
     "Limits",
     "MigrateOptions",
+    "diff",
     "inspect",
     "list_checkpoints",
     "load",
@@ -37,9 +40,11 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "ckptkit.verbs.open",
     "CkptkitError": "ckptkit.errors",
+    "DiffOptions": "ckptkit.verbs.diff",
     "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
     "MigrateOptions": "ckptkit.verbs.migrate",
+    "diff": "ckptkit.verbs.diff",
     "inspect": "ckptkit.verbs.inspect",
     "list_checkpoints": "ckptkit.verbs.listing",
     "load": "ckptkit.verbs.open",

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("ckptkit.cli.list", "List every checkpoint below a folder, newest first."),
     "scan": ("ckptkit.cli.scan", "Show what unpickling a file would run; runs nothing."),
     "verify": ("ckptkit.cli.verify", "Check every byte against what was recorded for it."),
+    "diff": ("ckptkit.cli.diff", "Compare two checkpoints of any kind."),
     "migrate": ("ckptkit.cli.migrate", "Turn any checkpoint into a sealed v2 folder."),
     "plugins": ("ckptkit.cli.plugins", "Show the plugins: what they offer, what failed."),
 }

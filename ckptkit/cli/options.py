@@ -55,7 +55,7 @@ def json_option(command: Command) -> Command:
 def dialect_option(command: Command) -> Command:
     """Add ``--dialect``."""
     return click.option(
-        "--dialect", metavar="NAME", shell_complete=_complete_dialects,
+        "--dialect", metavar="NAME", shell_complete=complete_dialects,
         help="Read the keys as this dialect, whatever they look like.",
     )(command)  # fmt: skip
 
@@ -68,7 +68,7 @@ def limit_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-def _complete_dialects(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+def complete_dialects(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """Names of dialects, those of plugins too."""
     from ckptkit.hooks.manager import dialects
 

@@ -65,6 +65,7 @@ CALLS = {
     "list": ["."],
     "scan": ["evil.pt"],
     "verify": ["sealed"],
+    "diff": ["training.pt", "sealed"],
     "migrate": ["--dry-run", "training.pt"],
     "plugins": [],
 }

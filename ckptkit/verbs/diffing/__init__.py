@@ -1,0 +1,1 @@
+"""The parts of ``diff``: leaves, pairs, digests, figures, settings."""
