@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ckptkit.verbs.migrate import MigrateOptions, migrate
     from ckptkit.verbs.migrate_tree import migrate_tree
     from ckptkit.verbs.open import Checkpoint, load
+    from ckptkit.verbs.save import save
+    from ckptkit.verbs.saving.report import SaveReport
     from ckptkit.verbs.scan import scan
     from ckptkit.verbs.verify import verify
 
@@ -27,12 +29,14 @@ __all__ = [
     "LazyTensor",
     "Limits",
     "MigrateOptions",
+    "SaveReport",
     "diff",
     "inspect",
     "list_checkpoints",
     "load",
     "migrate",
     "migrate_tree",
+    "save",
     "scan",
     "verify",
 ]
@@ -44,12 +48,14 @@ _HOMES = {
     "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
     "MigrateOptions": "ckptkit.verbs.migrate",
+    "SaveReport": "ckptkit.verbs.saving.report",
     "diff": "ckptkit.verbs.diff",
     "inspect": "ckptkit.verbs.inspect",
     "list_checkpoints": "ckptkit.verbs.listing",
     "load": "ckptkit.verbs.open",
     "migrate": "ckptkit.verbs.migrate",
     "migrate_tree": "ckptkit.verbs.migrate_tree",
+    "save": "ckptkit.verbs.save",
     "scan": "ckptkit.verbs.scan",
     "verify": "ckptkit.verbs.verify",
 }

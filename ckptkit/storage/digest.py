@@ -29,6 +29,9 @@ def digest_of(source: ByteSource, scratch: memoryview | None = None) -> bytes:
 
     Raises: what the source raises (ContainerError).
     """
+    memory: memoryview | None = getattr(source, "memory", None)
+    if memory is not None:
+        return digest_of_bytes(memory)
     view = memoryview(bytearray(min(BLOCK_NBYTES, source.nbytes))) if scratch is None else scratch
     hasher = new_hasher()
     for start in range(0, source.nbytes, len(view) or 1):
@@ -69,7 +72,13 @@ def _digest_in_lane(source: ByteSource, lane: Lane[Run]) -> bytes:
         lane.advance(nbytes)
         return xxhash.xxh3_128_digest(view)
     hasher = new_hasher()
+    memory: memoryview | None = getattr(source, "memory", None)
     for start in range(0, nbytes, BLOCK_NBYTES):
+        if memory is not None:
+            view = memory[start : start + BLOCK_NBYTES]
+            hasher.update(view)
+            lane.advance(len(view))
+            continue
         view = lane.scratch[: min(BLOCK_NBYTES, nbytes - start)]
         source.read_into(start, view)
         hasher.update(view)

@@ -4,13 +4,65 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ckptkit.errors import UnsafePathError
 from ckptkit.storage import kernel
 from ckptkit.storage.crew import BLOCK_NBYTES
 from ckptkit.storage.freespace import free_nbytes, storage_error
 from ckptkit.storage.writer import CREATE
+
+
+class FileIdentity(NamedTuple):
+    """What tells one state of one regular file from any other."""
+
+    device: int
+    inode: int
+    nbytes: int
+    modified_ns: int
+
+
+def identity_of(path: Path) -> FileIdentity | None:
+    """Say which file lies at ``path``; None where no regular file does."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def link_unchanged(source: Path, target: Path, identity: FileIdentity) -> bool:
+    """Give the file that ``identity`` names a second name, durably; False if that is not possible.
+
+    Whoever gets False writes the bytes anew: a copy of the file would be no cheaper.
+    Raises: WriteFailedError if the file's bytes cannot be synced.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        return False
+    try:
+        if identity_of(target) != identity:  # replaced or changed since somebody looked at it
+            target.unlink()
+            return False
+        _sync(target)  # a folder that was copied here may never have been synced
+    except OSError as exc:
+        with suppress(OSError):
+            target.unlink()
+        raise storage_error(exc, target, 0, None) from exc
+    return True
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        kernel.sync(fd)
+    finally:
+        kernel.close_quietly(fd)
 
 
 def hard_link_or_copy(source: Path, target: Path) -> bool:

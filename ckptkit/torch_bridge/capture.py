@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ckptkit.nodes import MapNode, Node
 from ckptkit.torch_bridge.average import average_state
 from ckptkit.torch_bridge.kinds import kind_of
 from ckptkit.torch_bridge.memory import LiveMemory
 from ckptkit.torch_bridge.module_state import live_state
-from ckptkit.torch_bridge.parameter_names import ParameterNames, parameter_names, parameters_entry
+from ckptkit.torch_bridge.parameter_names import (
+    ParameterNames,
+    live_objects,
+    parameter_names,
+    parameters_entry,
+)
 from ckptkit.tree import to_node
 
 
-def capture_state(state: Mapping[str, object]) -> MapNode:
+class Captured(NamedTuple):
+    """A state as nodes. ``modules``: the sections in which there is a module."""
+
+    document: MapNode
+    modules: frozenset[str]
+
+
+def capture_state(state: Mapping[str, object]) -> Captured:
     """Return a whole state as the document of a checkpoint: section -> node.
 
     No tensor is copied: the nodes read the live memory when they are written. What shares memory,
@@ -26,7 +38,8 @@ def capture_state(state: Mapping[str, object]) -> MapNode:
     plain = {name: plain_state(value, names) for name, value in state.items()}
     document = to_node(plain, tensor=LiveMemory().node)
     assert isinstance(document, MapNode)
-    return document
+    found = (path[0] for path, value in live_objects(state) if kind_of(value) == "module")
+    return Captured(document, frozenset(found))
 
 
 def capture(value: object, names: ParameterNames) -> Node:

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
 
 from ckptkit.containers.safetensors_header import alignment_order, dump_header
 from ckptkit.nodes import BlobNode, MapNode, Node, Path, TensorNode
 from ckptkit.tree import FlatSections, path_text
 from ckptkit.types import MANIFEST_NAME, ByteSpan, TensorSpec
+from ckptkit.verbs.planned_file import PlannedFile
 from ckptkit.verbs.side_names import SideNames
+from ckptkit.verbs.split import plan_index, split_frozen
+
+__all__ = ["META_FLAVOUR", "PlannedFile", "plan_files"]
 
 RESERVED_NAME = "__metadata__"  # a safetensors header keeps this key for itself
 META_FLAVOUR = "meta"
 
 
-class PlannedFile(NamedTuple):
-    """One file to be: the numbers of the leaves in it, their names and spans, in file order.
-
-    A data file has a safetensors header before its parts; a side file is one leaf, or a blob
-    that the tree does not mention (``leaves`` is empty then), without any header.
-    """
-
-    name: str
-    kind: str  # "data" or "side"
-    header: bytes
-    leaves: tuple[int, ...]
-    names: tuple[str, ...]
-    spans: tuple[ByteSpan, ...]
-    blob: BlobNode | None = None
-    aliases: tuple[tuple[str, str], ...] = ()  # other names of tied tensors: alias, stored
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole file."""
-        if self.blob is not None:
-            return self.blob.nbytes
-        return self.spans[-1].stop if self.spans else len(self.header)
-
-
 def plan_files(
-    document: MapNode, flat: FlatSections, side_files: Sequence[BlobNode]
+    document: MapNode,
+    flat: FlatSections,
+    side_files: Sequence[BlobNode],
+    split: Collection[str] = (),
 ) -> list[PlannedFile]:
     """Give every leaf that has bytes a file and a name of its own there.
 
-    A tensor goes to the file of the section that shows it first. Names of a state_dict's tensors
-    are its keys; elsewhere the keys of the path, joined by dots.
+    A tensor goes to a file of the section that shows it first. Names of a state_dict's tensors
+    are its keys; elsewhere the keys of the path, joined by dots. ``split``: sections whose frozen
+    parameters lie apart from the rest, if there is a rest.
     Source: docs/format.md section "Data files".
     """
     members: dict[str, list[int]] = {}
@@ -55,31 +38,59 @@ def plan_files(
             blobs.append((number, leaf))
         elif leaf.flavour != META_FLAVOUR:
             members.setdefault(str(path[0]), []).append(number)
-    planned = [_plan_data(name, document[name], flat, leaves) for name, leaves in members.items()]
-    side_names = SideNames([MANIFEST_NAME, *(file.name for file in planned)])
+    planned: list[PlannedFile] = []
+    for section, leaves in members.items():
+        halves = split_frozen(flat, leaves) if section in split else None
+        planned += _plan_section(section, document[section], flat, halves or {"": leaves})
+    plain = [data_name(section) for section in members]  # also of those that are split
+    side_names = SideNames([MANIFEST_NAME, *plain, *(file.name for file in planned)])
     known = {id(blob) for _, blob in blobs}
     planned += [_plan_side(number, blob, side_names) for number, blob in blobs]
     loose = [blob for blob in side_files if id(blob) not in known]
     return planned + [_plan_side(None, blob, side_names) for blob in loose]
 
 
-def _plan_data(section: str, node: Node, flat: FlatSections, leaves: list[int]) -> PlannedFile:
-    names = unique_names([flat.paths[number] for number in leaves])
+def data_name(section: str, part: str = "") -> str:
+    """The name of a section's data file, or of one part of it."""
+    return f"{section}{part}.safetensors"
+
+
+def _plan_section(
+    section: str, node: Node, flat: FlatSections, halves: Mapping[str, list[int]]
+) -> list[PlannedFile]:
+    """The data file of a section, or its parts and their index."""
+    leaves = [number for part in halves.values() for number in part]
+    names = dict(zip(leaves, unique_names([flat.paths[number] for number in leaves]), strict=True))
+    stored = {flat.leaves[n].same_view(): name for n, name in names.items()}  # type: ignore[union-attr]
+    aliases = _aliases(node, stored)
+    files = []
+    for part, members in halves.items():
+        held = {names[number] for number in members}
+        own = {alias: name for alias, name in aliases.items() if name in held}
+        files.append(_plan_data(data_name(section, part), flat, members, names, own))
+    return files if len(files) == 1 else [*files, plan_index(section, files)]
+
+
+def _plan_data(
+    name: str,
+    flat: FlatSections,
+    leaves: Sequence[int],
+    names: Mapping[int, str],
+    aliases: Mapping[str, str],
+) -> PlannedFile:
     specs = []
-    for number, name in zip(leaves, names, strict=True):
+    for number in leaves:
         leaf = flat.leaves[number]
         assert isinstance(leaf, TensorNode)
-        specs.append(TensorSpec(name, leaf.dtype, leaf.shape))
+        specs.append(TensorSpec(names[number], leaf.dtype, leaf.shape))
     order = alignment_order(specs)
-    stored = {flat.leaves[n].same_view(): s.name for n, s in zip(leaves, specs, strict=True)}  # type: ignore[union-attr]
-    aliases = _aliases(node, stored)
     header, spans = dump_header([specs[i] for i in order], aliases)
     return PlannedFile(
-        name=f"{section}.safetensors",
+        name=name,
         kind="data",
         header=header,
         leaves=tuple(leaves[i] for i in order),
-        names=tuple(names[i] for i in order),
+        names=tuple(specs[i].name for i in order),
         spans=tuple(spans),
         aliases=tuple(aliases.items()),
     )

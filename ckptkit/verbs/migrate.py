@@ -13,6 +13,7 @@ from ckptkit.tree import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.accounting import Placed, account_for
 from ckptkit.verbs.caveats import caveats
+from ckptkit.verbs.manifest_rows import Label
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.origin import with_origin, with_renamed_files
 from ckptkit.verbs.removal import check_removable, remove_source, stamp_of, take_stock
@@ -142,7 +143,7 @@ def _written(plan: SealPlan, target: FilePath, options: MigrateOptions) -> Seali
         return plan.as_sealing()
     sealing_options = SealOptions(
         replace=options.replace,
-        created=options.created,
+        label=Label(created=options.created),
         workers=options.workers,
         started=options.started,
         progress=options.progress,

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
 from ckptkit.containers.logical import logical_source
-from ckptkit.errors import MigrationError
 from ckptkit.nodes import BlobNode, ByteSource, MapNode, TensorNode
-from ckptkit.schema import (
-    MANIFEST_NAME,
-    FileEntry,
-    Manifest,
-    SectionEntry,
-    SharedStorage,
-    TensorRow,
-    TensorTable,
-    dump_manifest,
-    parse_manifest,
-)
+from ckptkit.schema import MANIFEST_NAME, dump_manifest
 from ckptkit.schema.validate import check_file_name
 from ckptkit.storage.atomic import stage
-from ckptkit.storage.digest import digest_many, digest_of_bytes
+from ckptkit.storage.linking import FileIdentity, link_unchanged
 from ckptkit.storage.writer import FileToWrite, FileWritten, write_files
-from ckptkit.tree import FlatSections, first_difference, flatten_sections, path_text, unflatten
-from ckptkit.types import DEFAULT_LIMITS, ByteSpan, Limits, contiguous_strides
-from ckptkit.verbs.layout import META_FLAVOUR, PlannedFile, plan_files
-from ckptkit.verbs.readback import staged_sources
+from ckptkit.tree import FlatSections, flatten_sections
+from ckptkit.types import DEFAULT_LIMITS, Limits
+from ckptkit.verbs.layout import PlannedFile, plan_files
+from ckptkit.verbs.manifest_rows import UNLABELLED, Label, manifest_of
+from ckptkit.verbs.readback import prove_bytes, prove_document
 from ckptkit.verbs.targets import check_replaceable
-from ckptkit.version import __version__
 
-WRITER = f"ckptkit {__version__}"
 MANIFEST_RESERVE_NBYTES = 64 << 10  # asked for beyond the data, for folders and the manifest
 MANIFEST_ROW_NBYTES = 256  # of a tensor's row in the manifest, generously
 
 
 class SealedFile(NamedTuple):
-    """One file of the folder, as a report shows it."""
+    """One file of the folder, as a report shows it.
+
+    ``linked``: not written, but shared with an older checkpoint.
+    """
 
     name: str
     kind: str
     nbytes: int
     tensors: int
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +47,34 @@ class Sealing:
     tensors: int
     tensor_nbytes: int
     proved: bool = False
+    manifest_nbytes: int = 0
+    digest: str = ""  # the manifest's, in hex
     old_left: FilePath | None = None  # the replaced checkpoint, where it could not be removed
+
+
+class Unchanged(NamedTuple):
+    """A file of an older checkpoint that holds the very bytes that one of ours is to hold.
+
+    ``digests`` are those of its parts, in the order of the plan.
+    """
+
+    path: FilePath
+    identity: FileIdentity
+    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealOptions:
-    """How to write; the callbacks as in ``MigrateOptions``."""
+    """How to write; the callbacks as in ``MigrateOptions``.
+
+    ``prove``: read everything back before the checkpoint gets its name. ``unchanged``: files to
+    link instead of writing them, by name; those that cannot be linked are written all the same.
+    """
 
     replace: bool = False
-    created: str = ""
+    label: Label = UNLABELLED
+    prove: bool = True
+    unchanged: Mapping[str, Unchanged] | None = None
     workers: int = 2
     started: Callable[[int], None] | None = None
     progress: Callable[[int], None] | None = None
@@ -90,9 +101,17 @@ class SealPlan:
         rows = len(self.flat.leaves) * MANIFEST_ROW_NBYTES
         return sum(file.nbytes for file in self.files) + rows + MANIFEST_RESERVE_NBYTES
 
-    def as_sealing(self, *, proved: bool = False) -> Sealing:
+    def source(self, number: int) -> ByteSource:
+        """The bytes of one leaf as they are stored."""
+        leaf = self.flat.leaves[number]
+        return leaf.source if isinstance(leaf, BlobNode) else logical_source(leaf)
+
+    def as_sealing(self, *, proved: bool = False, linked: Collection[str] = ()) -> Sealing:
         """The report of this plan."""
-        rows = tuple(SealedFile(f.name, f.kind, f.nbytes, len(f.leaves)) for f in self.files)
+        rows = tuple(
+            SealedFile(f.name, f.kind, f.nbytes, len(f.leaves), f.name in linked)
+            for f in self.files
+        )
         leaves = [leaf for leaf in self.flat.leaves if isinstance(leaf, TensorNode)]
         return Sealing(
             files=rows,
@@ -104,152 +123,81 @@ class SealPlan:
 
 
 def plan_seal(
-    document: MapNode, side_files: Sequence[BlobNode] = (), limits: Limits = DEFAULT_LIMITS
+    document: MapNode,
+    side_files: Sequence[BlobNode] = (),
+    limits: Limits = DEFAULT_LIMITS,
+    split: Collection[str] = (),
 ) -> SealPlan:
     """Decide what goes where. Pure.
 
+    ``split``: sections whose frozen parameters get a file of their own, if others train.
     Raises: UnrepresentableError, LimitExceededError; UnsafePathError for a section whose name
     cannot be that of a file.
     """
     flat = flatten_sections(document, limits)
-    files = plan_files(document, flat, side_files)
+    files = plan_files(document, flat, side_files, split)
     for file in files:
         check_file_name(file.name, "the plan")
     return SealPlan(document=document, flat=flat, files=tuple(files), limits=limits)
 
 
 def seal(plan: SealPlan, target: FilePath, options: SealOptions) -> Sealing:
-    """Write the folder, prove it by reading it back, and only then give it its name.
+    """Write the folder, prove it if asked by reading it back, and only then give it its name.
 
     Raises: StorageError, TargetExistsError; what the sources raise; MigrationError if what was
     read back differs. After any error the target is as it was.
     """
-    with stage(target, replace=options.replace, needed_nbytes=plan.needed_nbytes) as staged:
-        files = [_file_to_write(plan, file) for file in plan.files]
-        if options.started is not None:
-            options.started(2 * sum(part.nbytes for file in files for part in file.parts))
-        written = write_files(
-            staged.path, files, workers=options.workers, progress=options.progress
-        )
-        _prove_bytes(staged.path, plan, written, options)
-        manifest = dump_manifest(_manifest(plan, written, options.created))
-        _prove_document(plan, manifest)
+    unchanged = options.unchanged or {}
+    spared = sum(file.nbytes for file in plan.files if file.name in unchanged)
+    needed = plan.needed_nbytes - spared
+    with stage(target, replace=options.replace, needed_nbytes=needed) as staged:
+        linked = _link(staged.path, plan, unchanged)
+        written = _write(staged.path, plan, linked, options)
+        if options.prove:
+            prove_bytes(
+                staged.path, plan.files, written,
+                workers=options.workers, progress=options.progress,
+            )  # fmt: skip
+        manifest = dump_manifest(manifest_of(plan.flat, plan.files, written, options.label))
+        if options.prove:
+            prove_document(plan, manifest)
         staged.write_last(MANIFEST_NAME, manifest)
         # Once more: in the time that writing took, anybody may have put something there.
         check_replaceable(target, replace=options.replace, limits=plan.limits)
         staged.commit()
-    return replace(plan.as_sealing(proved=True), old_left=staged.left_behind)
+    sealing = plan.as_sealing(proved=options.prove, linked=linked)
+    return replace(
+        sealing,
+        manifest_nbytes=len(manifest),
+        digest=manifest[-16:].hex(),
+        old_left=staged.left_behind,
+    )
+
+
+def _link(
+    folder: FilePath, plan: SealPlan, unchanged: Mapping[str, Unchanged]
+) -> dict[str, FileWritten]:
+    linked = {}
+    for file in plan.files:
+        old = unchanged.get(file.name)
+        if old is not None and link_unchanged(old.path, folder / file.name, old.identity):
+            linked[file.name] = FileWritten(file.name, file.nbytes, old.digests)
+    return linked
+
+
+def _write(
+    folder: FilePath, plan: SealPlan, linked: Mapping[str, FileWritten], options: SealOptions
+) -> list[FileWritten]:
+    """Write what was not linked; return what is known of all files, in the order of the plan."""
+    files = [_file_to_write(plan, file) for file in plan.files if file.name not in linked]
+    if options.started is not None:
+        times = 2 if options.prove else 1
+        options.started(times * sum(part.nbytes for file in files for part in file.parts))
+    new = iter(write_files(folder, files, workers=options.workers, progress=options.progress))
+    return [linked.get(file.name) or next(new) for file in plan.files]
 
 
 def _file_to_write(plan: SealPlan, file: PlannedFile) -> FileToWrite:
     if file.blob is not None:
         return FileToWrite(file.name, b"", (file.blob.source,))
-    return FileToWrite(file.name, file.header, tuple(_source(plan, n) for n in file.leaves))
-
-
-def _source(plan: SealPlan, number: int) -> ByteSource:
-    leaf = plan.flat.leaves[number]
-    assert isinstance(leaf, TensorNode)
-    return logical_source(leaf)
-
-
-def _prove_bytes(
-    folder: FilePath, plan: SealPlan, written: list[FileWritten], options: SealOptions
-) -> None:
-    """Read every part back and compare it with the digest of what was read from the source."""
-    with staged_sources(folder, plan.files) as sources:
-        again = digest_many(
-            [source for _, source in sources], workers=options.workers, progress=options.progress
-        )
-    first = [digest for file in written for digest in file.digests]
-    for (name, _), digest, other in zip(sources, first, again, strict=True):
-        if digest != other:
-            raise MigrationError(
-                folder, f"{name} reads back different from what was written",
-                "the same bytes", "the disk or its memory is failing: choose another destination",
-            )  # fmt: skip
-
-
-def _prove_document(plan: SealPlan, manifest: bytes) -> None:
-    """Decode the manifest's bytes again and compare every section, to the bit."""
-    parsed = parse_manifest(manifest, MANIFEST_NAME, plan.limits)
-    for entry in parsed.sections:
-        again = unflatten(entry.tokens, plan.flat.leaves, plan.limits, entry.name)
-        place = first_difference(plan.document[entry.name], again)
-        if place is not None:
-            raise MigrationError(
-                f"{entry.name}/{path_text(place)}", "is not the same after it was written as data",
-                "the same value", "report this with the file that shows it",
-            )  # fmt: skip
-
-
-def _manifest(plan: SealPlan, written: list[FileWritten], created: str) -> Manifest:
-    return Manifest(
-        writer=WRITER,
-        created=created,
-        sections=[SectionEntry(name, 1, tokens) for name, tokens in plan.flat.tokens.items()],
-        tensors=TensorTable.of(_rows(plan, written), _shared(plan)),
-        files=[
-            FileEntry(
-                file.name,
-                file.nbytes,
-                file.kind,
-                out.digests[0] if file.kind == "side" else digest_of_bytes(file.header),
-            )
-            for file, out in zip(plan.files, written, strict=True)
-        ],
-    )
-
-
-def _rows(plan: SealPlan, written: list[FileWritten]) -> list[TensorRow]:
-    """The table's rows, in the order of the leaves."""
-    places = {
-        number: (index, name, span, digest)
-        for index, (file, out) in enumerate(zip(plan.files, written, strict=True))
-        for number, name, span, digest in zip(
-            file.leaves, file.names, file.spans, out.digests[: len(file.leaves)], strict=True
-        )
-    }
-    nowhere = (-1, "", ByteSpan(0, 0), bytes(16))
-    return [_row(leaf, *places.get(n, nowhere)) for n, leaf in enumerate(plan.flat.leaves)]
-
-
-def _row(
-    leaf: TensorNode | BlobNode, file: int, name: str, span: ByteSpan, digest: bytes
-) -> TensorRow:
-    if isinstance(leaf, BlobNode):
-        return TensorRow(name, "uint8", (leaf.nbytes,), file, span, digest, "blob")
-    return TensorRow(
-        name=name,
-        dtype=leaf.dtype.name,
-        shape=leaf.shape,
-        file=file,
-        span=span,
-        digest=digest,
-        flavour=leaf.flavour,
-        requires_grad=leaf.requires_grad,
-        numpy_dtype=leaf.numpy_dtype,
-        device=leaf.storage.device,
-        strides=None if leaf.strides == contiguous_strides(leaf.shape) else leaf.strides,
-    )
-
-
-def _shared(plan: SealPlan) -> list[SharedStorage]:
-    """The storages into which several leaves looked without being ties."""
-    groups: dict[int, list[int]] = {}
-    for number, leaf in enumerate(plan.flat.leaves):
-        if isinstance(leaf, TensorNode) and leaf.flavour != META_FLAVOUR:
-            groups.setdefault(id(leaf.storage), []).append(number)
-    shared = []
-    for numbers in groups.values():
-        if len(numbers) > 1:
-            leaves = [plan.flat.leaves[number] for number in numbers]
-            views = tuple(
-                (n, leaf.offset)
-                for n, leaf in zip(numbers, leaves, strict=True)
-                if isinstance(leaf, TensorNode)
-            )
-            first = leaves[0]
-            assert isinstance(first, TensorNode)
-            shared.append(SharedStorage(first.storage.nbytes, views))
-    return shared
+    return FileToWrite(file.name, file.header, tuple(map(plan.source, file.leaves)))
