@@ -17,6 +17,8 @@ HARMLESS = frozenset(
     {"cast", "renamed", "computed", "migrated", "defaulted", "benign", "tied", "overridden"}
 )
 
+_DETAILS_OF_NAMES = frozenset({"ambiguous", "computed"})  # kinds whose details name other names
+
 
 class Row(NamedTuple):
     """Some names of one kind that are alike: ``names`` and ``sources`` are patterns of them."""
@@ -103,15 +105,15 @@ def _one(line: Line) -> Row:
 
 
 def _rows(lines: Sequence[Line]) -> tuple[Row, ...]:
-    kinds = [(_relation(line.name, line.source), line.detail) for line in lines]
+    kinds = [(_relation(line.name, line.source), _detail_kind(line)) for line in lines]
     rows = []
     for group in collapse([line.name for line in lines], kinds):
         members = [lines[i] for i in group.members]
         rows.append(
             Row(
                 group.pattern,
-                _sources([line.source for line in members]),
-                members[0].detail,
+                _together([line.source for line in members]),
+                _together([line.detail for line in members]),
                 len(members),
                 sum(line.nbytes for line in members),
             )
@@ -138,10 +140,18 @@ def _relation(name: str, source: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _sources(sources: Sequence[str]) -> str:
-    if not sources[0]:
-        return ""
-    groups = collapse(list(dict.fromkeys(sources)))
+def _detail_kind(line: Line) -> tuple[str, ...]:
+    """What of a detail must be equal in a row: of shapes all, of other names their relation."""
+    if line.kind in _DETAILS_OF_NAMES:
+        return _relation(line.name, line.detail)
+    return (line.detail,)
+
+
+def _together(texts: Sequence[str]) -> str:
+    """Texts of one relation to their names as one pattern."""
+    if len(set(texts)) == 1:
+        return texts[0]
+    groups = collapse(list(dict.fromkeys(texts)))
     if len(groups) == 1:
         return groups[0].pattern
-    return f"{sources[0]} and {len(set(sources)) - 1:,} more"
+    return f"{texts[0]} and {len(set(texts)) - 1:,} more"
