@@ -1,4 +1,4 @@
-"""What a part must offer to be one: containers and dialects, ours and anybody's."""
+"""What a part must offer to be one: containers, dialects, migrators, ours and anybody's."""
 
 from __future__ import annotations
 
@@ -178,3 +178,38 @@ class Dialect(Protocol):
 
     def interpret(self, view: SourceView) -> Reading:
         """Place every key. Only called on a tree that was recognised, or named by the user."""
+
+
+# -- migrators: one version of a trainer's section to the next ------------------------------------
+
+
+class Operation(Protocol):
+    """One change of a mapping of names to tensors; ``ckptkit.algebra`` has them."""
+
+    def apply(self, state: Mapping[str, Node]) -> tuple[dict[str, Node], tuple[object, ...]]:
+        """Return the new state and what was done. Pure; reads no tensor. Raises: MigrationError."""
+
+    def inverse(self) -> Operation:
+        """Return the operation that takes it back. Raises: MigrationError if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionMigrator:
+    """What leads from version ``start`` of a trainer's section to version ``stop``, and back.
+
+    ``section`` is a section of the version 2 document. For ``model`` and other mappings of names
+    to tensors its operations take the names; what follows from them for averaged weights and for
+    the optimizer is done by itself. ``title`` is one line for the report.
+    """
+
+    trainer: str
+    section: str
+    start: int
+    stop: int
+    title: str
+    operations: tuple[Operation, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Where it begins: no two migrators begin at one place."""
+        return f"{self.trainer} {self.section} {self.start}"

@@ -22,7 +22,7 @@ _SMALL_EXTENT_NBYTES = 64 << 10  # reading this much costs no more than a call o
 _MAX_WASTE = 4  # read a whole extent when at least a quarter of it is wanted
 
 _Format = Literal["B", "H", "I", "Q"]
-_FORMATS: dict[int, _Format] = {
+FORMATS: dict[int, _Format] = {
     1: "B",
     2: "H",
     4: "I",
@@ -96,7 +96,7 @@ class StridedBytes:
         self._source, self._change = source, change
         dims = merged_dims(shape, strides) or [(1, 1)]
         item, base = change.dtype.nbytes, offset
-        if item not in _FORMATS:  # complex128: two items of eight bytes an element
+        if item not in FORMATS:  # complex128: two items of eight bytes an element
             dims = merged_dims(
                 [*(length for length, _ in dims), item // 8],
                 [*(stride * (item // 8) for _, stride in dims), 1],
@@ -149,7 +149,7 @@ class StridedBytes:
         axes = self._axes(rows, stride)
         base = self._base + self._outer_offset(outer) + first * stride
         block = memoryview(self._block)
-        _fill(self._source, block.cast(_FORMATS[self._item]), axes, 0, base)
+        _fill(self._source, block.cast(FORMATS[self._item]), axes, 0, base)
         self._change.apply(block)
         self._block_start = outer * length * self._row_nbytes + first * self._row_nbytes
 
@@ -185,7 +185,7 @@ def _fill(
         scratch = memoryview(bytearray(nbytes))
         source.read_into(source_start * item, scratch)
         ordered = sorted(axes, key=lambda axis: axis.length)
-        _copy(target, target_start, scratch.cast(_FORMATS[item]), 0, ordered)
+        copy_items(target, target_start, scratch.cast(FORMATS[item]), 0, ordered)
         return
     widest = max(range(len(axes)), key=lambda i: axes[i].source_step * (axes[i].length - 1))
     length, target_step, source_step = axes[widest]
@@ -200,7 +200,7 @@ def _fill(
         )  # fmt: skip
 
 
-def _copy(target: memoryview, t: int, source: memoryview, s: int, axes: list[Axis]) -> None:
+def copy_items(target: memoryview, t: int, source: memoryview, s: int, axes: list[Axis]) -> None:
     """Copy items; the last axis of ``axes`` is the longest, and moves in one slice."""
     if not axes:
         target[t] = source[s]
@@ -209,7 +209,7 @@ def _copy(target: memoryview, t: int, source: memoryview, s: int, axes: list[Axi
         length, target_step, source_step = axes[0]
         rest = axes[1:]
         for i in range(length):
-            _copy(target, t + i * target_step, source, s + i * source_step, rest)
+            copy_items(target, t + i * target_step, source, s + i * source_step, rest)
         return
     lines, line_target, line_source = axes[0] if len(axes) == 2 else Axis(1, 0, 0)
     length, target_step, source_step = axes[-1]
@@ -219,7 +219,7 @@ def _copy(target: memoryview, t: int, source: memoryview, s: int, axes: list[Axi
         if source_step:
             items = source[s : s + source_span : source_step]
         else:
-            items = memoryview(bytes(source[s : s + 1]) * length).cast(_FORMATS[target.itemsize])
+            items = memoryview(bytes(source[s : s + 1]) * length).cast(FORMATS[target.itemsize])
         target[t : t + target_span : target_step] = items
         t += line_target
         s += line_source

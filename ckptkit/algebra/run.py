@@ -1,0 +1,43 @@
+"""Several operations, one after the other, and the way back through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ckptkit.algebra.operation import Action, Memo, Operation, State
+from ckptkit.nodes import Node
+
+
+class Step(NamedTuple):
+    """One operation and what it did."""
+
+    operation: Operation
+    actions: tuple[Action, ...]
+
+
+class Ran(NamedTuple):
+    """The last state, and every step that led to it."""
+
+    state: dict[str, Node]
+    steps: tuple[Step, ...]
+
+
+def run(operations: Iterable[Operation], state: State, memo: Memo | None = None) -> Ran:
+    """Apply ``operations`` in order. ``state`` stays as it is; no tensor is read.
+
+    ``memo`` is shared between the states of one checkpoint, so that ties between them last.
+    Raises: MigrationError.
+    """
+    memo = {} if memo is None else memo
+    now, steps = dict(state), []
+    for operation in operations:
+        applied = operation.apply(now, memo)
+        steps.append(Step(operation, applied.actions))
+        now = applied.state
+    return Ran(now, tuple(steps))
+
+
+def inverse_of(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """The operations that take all of these back. Raises: MigrationError, naming the first."""
+    return tuple(operation.inverse() for operation in reversed(tuple(operations)))
