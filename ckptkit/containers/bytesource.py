@@ -74,6 +74,11 @@ class FileBytes:
         self._descriptor = _Descriptor(path)
         self.nbytes = self._descriptor.nbytes
 
+    @property
+    def base(self) -> int:
+        """Where in the file itself this window begins."""
+        return self._base
+
     def part(self, start: int, stop: int, where: object) -> FileBytes:
         """The bytes ``start:stop`` as a file of their own, called ``where`` in errors.
 
@@ -153,6 +158,17 @@ class SlicedBytes:
         """Fill ``out`` with the bytes from ``offset`` on."""
         check_span("a slice", offset, out.nbytes, self.nbytes)
         self._source.read_into(self._start + offset, out)
+
+    def below(self) -> tuple[ByteSource, int]:
+        """The source that is no slice itself, and where in it this slice begins.
+
+        Neighbours of one source can be read in one call.
+        """
+        source, start = self._source, self._start
+        while isinstance(source, SlicedBytes):
+            start += source._start  # noqa: SLF001 - another of this class
+            source = source._source  # noqa: SLF001
+        return source, start
 
 
 def check_span(where: object, start: int, nbytes: int, available: int) -> None:

@@ -1,0 +1,117 @@
+"""Who reads what: fills cut into tasks of about equal work, neighbours read together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ckptkit.nodes import ByteSource
+from ckptkit.torch_bridge.values import Fill
+
+RUN_NBYTES = 1 << 20  # what is read at once for many small tensors
+SMALL_NBYTES = 128 << 10  # larger tensors are read straight into their memory
+MAX_GAP_NBYTES = 16 << 10  # reading over a hole is cheaper than another call
+MAX_RUN_TENSORS = 4096
+_MAX_ALONE = 64 << 20  # a tensor that outweighs everything is begun first
+
+
+class Piece(NamedTuple):
+    """A fill whose stored bytes are the live ones, and where both lie.
+
+    ``address`` is the live memory, ``start`` where the bytes begin in the run's source.
+    """
+
+    fill: Fill
+    address: int
+    start: int
+    nbytes: int
+    digest: bytes
+
+
+class Run(NamedTuple):
+    """Small pieces that follow each other in one source."""
+
+    source: ByteSource
+    pieces: list[Piece]
+
+
+class Large(NamedTuple):
+    """A piece that is read straight into its memory."""
+
+    source: ByteSource
+    piece: Piece
+
+
+class Converted(NamedTuple):
+    """A fill that is not a plain copy of bytes: another dtype, strides, device, or a product."""
+
+    fill: Fill
+    digest: bytes
+
+
+Task = Run | Large | Converted
+
+
+class Located(NamedTuple):
+    """The contiguous bytes of a node: ``start`` of ``source``."""
+
+    source: ByteSource
+    start: int
+
+
+def plan_tasks(
+    fills: Sequence[Fill],
+    address_of: Callable[[Fill], int | None],
+    locate: Callable[[Fill], Located],
+    digest_of: Callable[[Fill], bytes],
+) -> list[Task]:
+    """Make the tasks, in the order in which they are best begun: giants, then as the files lie."""
+    converted: list[Converted] = []
+    by_source: dict[int, tuple[ByteSource, list[Piece]]] = {}
+    for fill in fills:
+        digest = fill.digest or digest_of(fill)
+        address = address_of(fill)
+        if address is None:
+            converted.append(Converted(fill, digest))
+            continue
+        source, start = locate(fill)
+        group = by_source.setdefault(id(source), (source, []))
+        group[1].append(Piece(fill, address, start, fill.node.nbytes, digest))
+    tasks: list[Task] = []
+    for source, pieces in by_source.values():
+        pieces.sort(key=_start)
+        tasks += _tasks_of(source, pieces)
+    tasks += converted
+    tasks.sort(key=_urgency)
+    return tasks
+
+
+def _start(piece: Piece) -> int:
+    return piece.start
+
+
+def _urgency(task: Task) -> int:
+    """Giants first, largest first; all others as they are."""
+    nbytes = task.piece.nbytes if isinstance(task, Large) else 0
+    nbytes = task.fill.node.nbytes if isinstance(task, Converted) else nbytes
+    return -nbytes if nbytes > _MAX_ALONE else 0
+
+
+def _tasks_of(source: ByteSource, pieces: list[Piece]) -> list[Task]:
+    tasks: list[Task] = []
+    run: list[Piece] = []
+    first = end = 0
+    for piece in pieces:
+        if piece.nbytes > SMALL_NBYTES:
+            tasks.append(Large(source, piece))
+            continue
+        stop = piece.start + piece.nbytes
+        fits = stop - first <= RUN_NBYTES and piece.start - end <= MAX_GAP_NBYTES
+        if run and fits and len(run) < MAX_RUN_TENSORS:
+            run.append(piece)
+        else:
+            run = [piece]
+            tasks.append(Run(source, run))
+            first = piece.start
+        end = max(end, stop) if len(run) > 1 else stop
+    return tasks

@@ -1,0 +1,111 @@
+"""The report of one module: its plan, its submodules that load themselves, what stays empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptkit.errors import CoverageError, MismatchError, RestoreError
+from ckptkit.match.faults import some
+from ckptkit.match.values import LoadPlan
+from ckptkit.report.values import ComponentReport
+from ckptkit.types import Coverage
+from ckptkit.verbs.restoring.asked_report import AskedReport
+from ckptkit.verbs.restoring.lines import lines_of
+from ckptkit.verbs.restoring.module_plan import ModulePlan
+from ckptkit.verbs.restoring.planned import Request
+
+KIND = "module"
+_TOO_LITTLE = ("nothing", "coverage")
+_INCOMPLETE = {"missing", "mismatched", "skipped", "sliced", "allowed"}
+
+
+def module_report(
+    name: str, made: ModulePlan, told: AskedReport, request: Request
+) -> tuple[ComponentReport, type[RestoreError]]:
+    """Return the report, and which error its faults would be."""
+    plan = made.plan
+    coverage = _sum(plan.coverage, told.coverage)
+    stored = {entry.name: entry for entry in made.stored.entries}
+    lines = (*told.lines, *lines_of(plan, stored, made.entries))
+    names, little = _faults(plan, told, coverage, request)
+    lost, notes = _unfilled(made, request)
+    faults = (*little, *names, *lost)
+    status = "restored"
+    if faults:
+        status = "refused"
+    elif any(line.kind in _INCOMPLETE for line in lines):
+        status = "partly"
+    report = ComponentReport(
+        name=name,
+        kind=KIND,
+        status=status,
+        source=made.stored.source,
+        coverage=coverage,
+        lines=lines,
+        faults=faults,
+        notes=(*_prefix_notes(plan), *plan.notes, *told.notes, *notes, *_apart(made)),
+    )
+    return report, MismatchError if names or lost else CoverageError
+
+
+def _faults(
+    plan: LoadPlan, told: AskedReport, coverage: Coverage, request: Request
+) -> tuple[list[str], list[str]]:
+    """Return the faults about names, and those about too little; the latter of all together."""
+    pairs = list(zip(plan.faults, plan.fault_kinds, strict=True))
+    names = [sentence for sentence, kind in pairs if kind not in _TOO_LITTLE]
+    little = [sentence for sentence, kind in pairs if kind in _TOO_LITTLE]
+    if told.coverage.of_tensors:
+        little = []
+        if coverage.of_tensors and not coverage.tensors:
+            little = ["nothing would be loaded: no parameter is filled"]
+        elif coverage.fraction < request.policy.min_coverage:
+            least = f"{request.policy.min_coverage:.1%}"
+            little = [f"only {coverage.fraction:.1%} is filled, min_coverage asks for {least}"]
+    return [*names, *told.faults], little
+
+
+def _sum(one: Coverage, other: Coverage) -> Coverage:
+    return Coverage(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def _unfilled(made: ModulePlan, request: Request) -> tuple[list[str], list[str]]:
+    """Return faults and notes about what would stay on the meta device."""
+    faults, notes = [], []
+    _, lost, hidden = made.unfilled
+    if lost and request.planned:
+        notes.append(f"on a meta-device model these would stay without values: {some(lost)}")
+    elif lost:
+        faults.append(
+            f"{len(lost)} tensors have no memory (meta device) and nothing fills them: "
+            f"{some(lost)}; make them on a real device first"
+        )
+    if hidden and not request.planned:
+        notes.append(
+            f"{len(hidden)} buffers that are never saved stay on the meta device: {some(hidden)}; "
+            "the code that makes the model has to make them"
+        )
+    return faults, notes
+
+
+def _prefix_notes(plan: LoadPlan) -> Iterator[str]:
+    for words, side in zip(plan.prefixes, ("the checkpoint's", "the model's"), strict=True):
+        if words:
+            yield f"undone in {side} names: {', '.join(words)}"
+
+
+def _apart(made: ModulePlan) -> Iterator[str]:
+    """Name what is one memory in the model and two in the checkpoint: the last one is taken."""
+    entries = made.entries
+    ties: dict[int, list[str]] = {}
+    for pair in made.plan.pairs if any(e.tie >= 0 for e in entries.values()) else ():
+        entry = entries.get(pair.target)
+        if entry is not None and entry.tie >= 0 and pair.how != "tie":
+            ties.setdefault(entry.tie, []).append(pair.source)
+    tie_of = {entry.name: entry.tie for entry in made.stored.entries}
+    for sources in ties.values():
+        if len({tie_of[name] if tie_of[name] >= 0 else name for name in sources}) > 1:
+            yield (
+                f"{some(sources)} share memory in the model and are stored apart; the values of "
+                f"{sources[-1]} are taken"
+            )

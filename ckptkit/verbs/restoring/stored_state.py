@@ -1,0 +1,95 @@
+"""The state_dict of one module as the checkpoint has it: flat names, shapes, ties, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ckptkit.match.values import Entry
+from ckptkit.nodes import MapNode, Node, TensorNode
+from ckptkit.wrappers import PARALLEL, WRAPPERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """Every name with its node. ``source`` is the place in the checkpoint ("ema/weights")."""
+
+    source: str
+    nodes: Mapping[str, Node]
+    entries: tuple[Entry, ...]
+    versions: Mapping[str, int] = field(default_factory=dict)
+
+    def version(self, path: str) -> int | None:
+        """Return the ``_version`` that the submodule at ``path`` had; None where unknown."""
+        found = self.versions.get(path)
+        return self.versions.get(_bare(path)) if found is None else found
+
+
+def read_state(source: str, node: MapNode) -> StoredState:
+    """Flatten a section into a state_dict: mappings inside it are joined by dots."""
+    nodes: dict[str, Node] = {}
+    versions: dict[str, int] = {}
+    for prefix, mapping in _mappings(node):
+        for path, version in _versions(mapping):
+            place = f"{prefix}{path}" if path else prefix.rstrip(".")
+            versions.setdefault(place, version)
+            versions.setdefault(_bare(place), version)
+        for key, value in mapping.items():
+            if not isinstance(value, MapNode):
+                nodes[f"{prefix}{key}"] = value
+    return StoredState(
+        source=source, nodes=nodes, entries=tuple(_entries(nodes)), versions=versions
+    )
+
+
+def _mappings(node: MapNode) -> Iterator[tuple[str, MapNode]]:
+    """Yield the mapping and those inside it, with the prefix of their names; each once."""
+    seen: set[int] = set()
+    stack: list[tuple[str, MapNode]] = [("", node)]
+    while stack:
+        prefix, mapping = stack.pop()
+        if id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        yield prefix, mapping
+        inner = [(k, v) for k, v in mapping.items() if isinstance(v, MapNode)]
+        stack.extend((f"{prefix}{key}.", value) for key, value in reversed(inner))
+
+
+def _versions(mapping: MapNode) -> Iterator[tuple[str, int]]:
+    """Yield what ``_metadata`` says: path of a submodule, its version."""
+    metadata = None if mapping.attrs is None else mapping.attrs.get("_metadata")
+    for path, told in metadata.items() if isinstance(metadata, MapNode) else ():
+        version = told.get("version") if isinstance(told, MapNode) else None
+        if isinstance(path, str) and type(version) is int:
+            yield path, version
+
+
+def _bare(path: str) -> str:
+    """Return a path without the words of wrappers."""
+    words = (*WRAPPERS, PARALLEL)
+    return ".".join(step for step in path.split(".") if step not in words)
+
+
+def _entries(nodes: Mapping[str, Node]) -> Iterator[Entry]:
+    ties = _tie_numbers(nodes)
+    for name, node in nodes.items():
+        if type(node) is TensorNode:
+            kind = "parameter" if node.flavour == "parameter" else "tensor"
+            yield Entry(name, node.dtype.name, node.shape, kind, ties.get(name, -1))
+        else:
+            yield Entry(name, "", (), "value")
+
+
+def _tie_numbers(nodes: Mapping[str, Node]) -> dict[str, int]:
+    """Number the names that show the same bytes in the same way."""
+    users: dict[int, list[str]] = {}
+    for name, node in nodes.items():
+        if type(node) is TensorNode:
+            users.setdefault(id(node.storage), []).append(name)
+    views: dict[object, list[str]] = {}
+    for names in users.values():
+        for name in names if len(names) > 1 else ():
+            views.setdefault(nodes[name].same_view(), []).append(name)
+    tied = [names for names in views.values() if len(names) > 1]
+    return {name: number for number, names in enumerate(tied) for name in names}
