@@ -69,7 +69,7 @@ def read_pickle(
     collecting = gc.isenabled()
     gc.disable()  # nothing here becomes garbage, and looking for some takes half of the time
     try:
-        _run(vm, start)
+        follow(vm, start)
         settle_storages(vm.storages)
         return PickleResult(vm.stack[-1], vm.stop)
     except ContainerError:
@@ -91,7 +91,7 @@ def read_nested(
     vm = Machine(data, f"{outer}, inside its bytes", outer.tracer, outer.limits)
     vm.persistent, vm.nested = persistent, True
     vm.nodes_left, vm.keys_left = outer.nodes_left, outer.keys_left
-    _run(vm, start)
+    follow(vm, start)
     outer.nodes_left, outer.keys_left = vm.nodes_left, vm.keys_left
     if vm.tracer.watching:
         outer.dropped.extend(_everything(vm))
@@ -104,8 +104,8 @@ def _everything(vm: Machine) -> list[Node]:
     return [*vm.stack, *(node for part in vm.meta for node in part), *kept, *vm.dropped]
 
 
-def _run(vm: Machine, pos: int) -> None:
-    """Follow the stream to its STOP."""
+def follow(vm: Machine, pos: int) -> None:
+    """Follow the stream to its STOP. Raises: ContainerError."""
     data, ops = vm.data, OPS
     try:
         while pos >= 0:

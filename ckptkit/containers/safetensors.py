@@ -115,11 +115,12 @@ def tensors_of(file: FileBytes, header: Header, data_start: int) -> MapNode:
         for entry in header.entries:
             start, stop = data_start + entry.start, data_start + entry.stop
             storage = Storage(entry.name, stop - start, file.part(start, stop, where))
-            root[entry.name] = _tensor(entry, storage)
+            root[entry.name] = tensor_of_entry(entry, storage)
     return root
 
 
-def _tensor(entry: HeaderEntry, storage: Storage) -> TensorNode:
+def tensor_of_entry(entry: HeaderEntry, storage: Storage) -> TensorNode:
+    """Make the lazy tensor of one description over its bytes."""
     dtype, shape, extra = DTYPE_OF_CODE.get(entry.code), entry.shape, None
     if entry.code == "F4" and shape and shape[-1] % 2 == 0:
         # Two elements lie in one byte, which is the element that torch counts.

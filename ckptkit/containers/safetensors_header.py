@@ -71,14 +71,15 @@ def parse_header(
     ``data`` is the header without its length; ``data_nbytes`` is what follows it in the file.
     Raises: CorruptFileError, TruncatedFileError, LimitExceededError.
     """
-    raw = _load_object(data, where, limits)
-    metadata = _checked_metadata(raw.pop(METADATA_KEY, None), where)
-    entries = [_checked_entry(name, value, where, limits) for name, value in raw.items()]
+    raw = load_object(data, where, limits)
+    metadata = checked_metadata(raw.pop(METADATA_KEY, None), where)
+    entries = [checked_entry(name, value, where, limits) for name, value in raw.items()]
     _check_tiling(entries, where, data_nbytes)
     return Header(entries, metadata)
 
 
-def _load_object(data: bytes, where: str, limits: Limits) -> dict[str, Any]:
+def load_object(data: bytes, where: str, limits: Limits) -> dict[str, Any]:
+    """Read the JSON of a header, strictly. Raises: CorruptFileError, LimitExceededError."""
     import json
 
     if data[:1] != b"{":
@@ -112,7 +113,8 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
 
-def _checked_metadata(value: Any, where: str) -> dict[str, str]:
+def checked_metadata(value: Any, where: str) -> dict[str, str]:
+    """Accept what stands at ``__metadata__``, or nothing. Raises: CorruptFileError."""
     if value is None:
         return {}
     if type(value) is not dict or any(type(text) is not str for text in value.values()):
@@ -123,7 +125,8 @@ def _checked_metadata(value: Any, where: str) -> dict[str, str]:
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
-def _checked_entry(name: str, value: Any, where: str, limits: Limits) -> HeaderEntry:
+def checked_entry(name: str, value: Any, where: str, limits: Limits) -> HeaderEntry:
+    """Read one tensor's description. Raises: CorruptFileError, LimitExceededError."""
     if type(value) is not dict or value.keys() != _FIELDS:
         wanted = "exactly dtype, shape and data_offsets"
         raise CorruptFileError(where, f"tensor '{shown(name)}' has other fields", wanted)

@@ -36,7 +36,7 @@ class ShardedContainer:
 
     def open(self, probe: Probe, limits: Limits, open_file: OpenFile) -> Opened:
         """Open the index and every shard. Raises: ContainerError."""
-        index = _Index(probe.path, limits)
+        index = ShardIndex(probe.path, limits)
         parts = Parts()
         try:
             root = _joined(index, probe.path.parent, parts, open_file)
@@ -63,7 +63,7 @@ class ShardedContainer:
 
     def scan(self, probe: Probe, limits: Limits) -> Iterator[StreamScan]:
         """Follow the pickles of the shards. Raises: ContainerError if the index is damaged."""
-        for shard in _Index(probe.path, limits).shards:
+        for shard in ShardIndex(probe.path, limits).shards:
             yield from scan_file(inner_file(probe.path.parent, shard), shard, limits)
 
 
@@ -72,7 +72,7 @@ def looks_like_index(head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and b'"weight_map"' in head
 
 
-class _Index:
+class ShardIndex:
     """A checked index: which shard holds which names."""
 
     def __init__(self, path: FilePath, limits: Limits) -> None:
@@ -96,7 +96,7 @@ class _Index:
             raise LimitExceededError(path, f"names {len(self.shards)} shards")
 
 
-def _joined(index: _Index, folder: FilePath, parts: Parts, open_file: OpenFile) -> MapNode:
+def _joined(index: ShardIndex, folder: FilePath, parts: Parts, open_file: OpenFile) -> MapNode:
     """One map over all shards, in the order of the index."""
     maps = {shard: _open_shard(folder, shard, parts, open_file) for shard in index.shards}
     root = MapNode()
@@ -111,7 +111,7 @@ def _joined(index: _Index, folder: FilePath, parts: Parts, open_file: OpenFile) 
     return root
 
 
-def _add_unnamed(index: _Index, root: MapNode, shard: str, tensors: MapNode) -> None:
+def _add_unnamed(index: ShardIndex, root: MapNode, shard: str, tensors: MapNode) -> None:
     """Keep what a shard holds beyond the index, so that nothing is lost."""
     unnamed = [name for name in tensors if index.shard_of.get(name) != shard]
     for name in unnamed:

@@ -37,6 +37,12 @@ class MapNode:
         old = self._pairs.get(token)
         self._pairs[token] = (key if old is None else old[0], value)
 
+    def __delitem__(self, key: Node) -> None:
+        token = key if type(key) is str else key_token(key)
+        if self._pairs is None or token not in self._pairs:
+            raise KeyError(key)
+        del self._pairs[token]
+
     def __getitem__(self, key: Node) -> Node:
         value = self.get(key, _ABSENT)
         if value is _ABSENT:

@@ -115,13 +115,13 @@ def _plan(checkpoint: Checkpoint, limits: Limits) -> SealPlan:
     document = with_origin(checkpoint)
     side_files = tuple(checkpoint.opened.properties.get("side_files", MapNode()).values())
     plan = plan_seal(document, side_files, limits)
-    _check_growth(plan, checkpoint, limits)
+    check_growth(plan, checkpoint, limits)
     if not plan.renamed_files:
         return plan
     return plan_seal(with_renamed_files(document, plan.renamed_files), side_files, limits)
 
 
-def _check_growth(plan: SealPlan, checkpoint: Checkpoint, limits: Limits) -> None:
+def check_growth(plan: SealPlan, checkpoint: Checkpoint, limits: Limits) -> None:
     """Stop a small file whose many expanded views would fill the disk.
 
     Raises: LimitExceededError.

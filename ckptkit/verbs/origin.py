@@ -19,7 +19,7 @@ def with_origin(checkpoint: Checkpoint) -> MapNode:
     verdict = checkpoint.verdict
     origin = MapNode(
         {
-            "name": _own_name(checkpoint.path),
+            "name": own_name(checkpoint.path),
             "nbytes": checkpoint.opened.nbytes,
             "container": checkpoint.opened.container,
             "schema": checkpoint.schema_version,
@@ -56,7 +56,7 @@ def with_renamed_files(document: MapNode, renamed: dict[str, str]) -> MapNode:
     return MapNode([*document.items(), ("provenance", changed)])
 
 
-def _own_name(path: FilePath) -> str:
+def own_name(path: FilePath) -> str:
     """The last component, of ``.`` and ``..`` too."""
     return path.name if path.name not in ("", "..") else FilePath(os.path.realpath(path)).name
 

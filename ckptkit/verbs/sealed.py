@@ -38,7 +38,7 @@ def read_sealed(opened: Opened, limits: Limits) -> Sealed:
     blobs = opened.root["files"]
     _check_files(opened, manifest, blobs)
     files = [blobs[entry.name] for entry in manifest.files]
-    leaves = tuple(_leaf(row, files) for row in manifest.tensors.rows())
+    leaves = tuple(leaf_of(row, files) for row in manifest.tensors.rows())
     document = MapNode(
         (entry.name, unflatten(entry.tokens, leaves, limits, entry.name))
         for entry in manifest.sections
@@ -87,7 +87,8 @@ def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:
             )  # fmt: skip
 
 
-def _leaf(row: TensorRow, files: list[BlobNode]) -> TensorNode | BlobNode:
+def leaf_of(row: TensorRow, files: list[BlobNode]) -> TensorNode | BlobNode:
+    """Make the lazy tensor, or the blob, of one row. Raises: ManifestError."""
     if row.flavour == "blob":
         return files[row.file]
     dtype = DTYPES.get(row.dtype)
