@@ -16,6 +16,8 @@ and in the plugin's ``pyproject.toml``::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ckptkit import errors
 from ckptkit.hooks.specs import hookimpl
 from ckptkit.nodes import (
@@ -43,10 +45,31 @@ from ckptkit.protocols import (
     Probe,
     Reading,
     Recognition,
+    SectionMigrator,
     SourceView,
     StreamScan,
 )
 from ckptkit.types import DEFAULT_LIMITS, DTYPES, ByteSpan, DType, Limits, Notice, TensorSpec
+
+if TYPE_CHECKING:
+    from ckptkit.algebra import (
+        Cast,
+        Concat,
+        Custom,
+        Drop,
+        Eye,
+        Fill,
+        Normal,
+        Pad,
+        Rename,
+        Reshape,
+        Slice,
+        Split,
+        Stack,
+        Transpose,
+        Unstack,
+        migrator,
+    )
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -55,10 +78,16 @@ __all__ = [
     "BlobNode",
     "ByteSource",
     "ByteSpan",
+    "Cast",
     "Check",
+    "Concat",
     "Container",
+    "Custom",
     "DType",
     "Dialect",
+    "Drop",
+    "Eye",
+    "Fill",
     "GlobalName",
     "GlobalUse",
     "IndexRule",
@@ -66,20 +95,40 @@ __all__ = [
     "MapNode",
     "Move",
     "Node",
+    "Normal",
     "Notice",
     "OpenFile",
     "Opened",
+    "Pad",
     "Path",
     "Probe",
     "Reading",
     "Recognition",
     "Record",
+    "Rename",
+    "Reshape",
+    "SectionMigrator",
     "SeqNode",
+    "Slice",
     "SourceView",
+    "Split",
+    "Stack",
     "Storage",
     "StreamScan",
     "TensorNode",
     "TensorSpec",
+    "Transpose",
+    "Unstack",
     "errors",
     "hookimpl",
+    "migrator",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the algebra when somebody writes migrators: whoever reads a file does without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ckptkit import algebra
+
+    return getattr(algebra, name)

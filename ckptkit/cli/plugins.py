@@ -32,6 +32,7 @@ def command(as_json: bool) -> None:
     try:
         registry().containers()
         registry().dialects()
+        registry().migrators()
     except PluginConflictError as exc:
         if as_json:  # it is in the rows already, and there is one object alone
             raise click.exceptions.Exit(exc.exit_code) from exc
@@ -40,4 +41,8 @@ def command(as_json: bool) -> None:
 
 def _row_json(row: Any) -> dict[str, Any]:
     fields: dict[str, Any] = row._asdict()
-    return fields | {"containers": list(row.containers), "dialects": list(row.dialects)}
+    return fields | {
+        "containers": list(row.containers),
+        "dialects": list(row.dialects),
+        "migrators": list(row.migrators),
+    }

@@ -40,4 +40,6 @@ def _offers(row: PluginRow) -> Any:
         told.append(text(("containers  ", "dim"), safe(", ".join(row.containers))))
     if row.dialects:
         told.append(text(("dialects    ", "dim"), safe(", ".join(row.dialects))))
+    if row.migrators:
+        told.append(text(("migrators   ", "dim"), safe(", ".join(row.migrators))))
     return lines(told) if told else text(("nothing", "dim"))

@@ -16,7 +16,7 @@ import pluggy
 from ckptkit.errors import PluginConflictError
 from ckptkit.hooks import specs
 from ckptkit.hooks.discovery import EntryPoint, find_entry_points
-from ckptkit.protocols import Container, Dialect
+from ckptkit.protocols import Container, Dialect, SectionMigrator
 
 GROUP = "ckptkit"
 _BUILTIN = EntryPoint("builtin", "ckptkit.hooks.builtins", "ckptkit", "")
@@ -25,6 +25,7 @@ _BUILTIN = EntryPoint("builtin", "ckptkit.hooks.builtins", "ckptkit", "")
 _PARTS = {
     "ckptkit_containers": ("name", "title", "rank", "matches", "open", "scan"),
     "ckptkit_dialects": ("name", "title", "recognise", "interpret"),
+    "ckptkit_migrators": ("name", "trainer", "section", "start", "stop", "title", "operations"),
 }
 
 
@@ -38,6 +39,7 @@ class PluginRow(NamedTuple):
     state: str  # "builtin", "loaded", "failed", "disabled"
     containers: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
+    migrators: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -87,11 +89,18 @@ class Registry:
         """Every dialect, in the order of registration. Raises: PluginConflictError."""
         return [part.value for part in self._unique("ckptkit_dialects")]
 
+    def migrators(self) -> list[SectionMigrator]:
+        """Every migrator, in the order of registration. Raises: PluginConflictError."""
+        return [part.value for part in self._unique("ckptkit_migrators")]
+
     def plugin_table(self) -> list[PluginRow]:
         """Say of every plugin what it offers or why it does not; never raises."""
         containers = self._collect("ckptkit_containers")
         dialects = self._collect("ckptkit_dialects")
-        errors = self._errors | self._conflicts(containers) | self._conflicts(dialects)
+        migrators = self._collect("ckptkit_migrators")
+        errors = dict(self._errors)
+        for parts in (containers, dialects, migrators):
+            errors |= self._conflicts(parts)
         rows = []
         for name, point in self._points.items():
             state = "builtin" if point is _BUILTIN else "loaded"
@@ -102,6 +111,7 @@ class Registry:
                     "failed" if name in errors else state,
                     tuple(part.value.name for part in containers if part.plugin == name),
                     tuple(part.value.name for part in dialects if part.plugin == name),
+                    tuple(_way(part.value) for part in migrators if part.plugin == name),
                     errors.get(name, ""),
                 )
             )  # fmt: skip
@@ -167,6 +177,10 @@ def _checked(offered: Iterable[Any], needed: Sequence[str]) -> list[Any]:
     return parts
 
 
+def _way(migrator: SectionMigrator) -> str:
+    return f"{migrator.name} to {migrator.stop}"
+
+
 def _describe(exc: BaseException) -> str:
     """One line: what was raised, and the last place of the plugin that raised it."""
     text = " ".join(str(exc).split()) or "no message"
@@ -206,6 +220,11 @@ def containers() -> list[Container]:
 def dialects() -> list[Dialect]:
     """Every dialect of this process. Raises: PluginConflictError."""
     return registry().dialects()
+
+
+def migrators() -> list[SectionMigrator]:
+    """Every migrator of this process. Raises: PluginConflictError."""
+    return registry().migrators()
 
 
 def plugin_table() -> list[PluginRow]:

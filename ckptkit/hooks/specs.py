@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ckptkit.protocols import Container, Dialect
+from ckptkit.protocols import Container, Dialect, SectionMigrator
 
 PROJECT = "ckptkit"
 
@@ -32,5 +32,17 @@ def ckptkit_dialects() -> Iterable[Dialect]:
     When: once per process, before the first tree is recognised; do no I/O here.   Since: 0.1.
     Merge: all are kept; two of one name raise PluginConflictError.
     On error: this plugin's dialects are left out, and ``ckptkit plugins`` says why.
+    """
+    return ()
+
+
+@hookspec
+def ckptkit_migrators() -> Iterable[SectionMigrator]:
+    """Offer migrators: how a section of a trainer leads from one version to the next.
+
+    When: once per process, before the first section is migrated or restored; do no I/O here.
+    Since: 0.1.
+    Merge: all are kept; two that begin at one version of one section raise PluginConflictError.
+    On error: this plugin's migrators are left out, and ``ckptkit plugins`` says why.
     """
     return ()

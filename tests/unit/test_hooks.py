@@ -51,7 +51,7 @@ def test_a_plugin_brings_its_dialect_beside_ours(plugin):
     names = [dialect.name for dialect in registry.dialects()]
     assert "mine" in names
     assert "bare" in names
-    assert row(registry, "good_a")[4:] == ("loaded", (), ("mine",), "")
+    assert row(registry, "good_a")[4:] == ("loaded", (), ("mine",), (), "")
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,40 @@ def test_plugins_in_a_zip_on_the_path_are_found_too(tmp_path):
     assert find_entry_points("ckptkit", [str(archive)]) == [
         EntryPoint("z", "zmod", "zipped", "3.0")
     ]
+
+
+MIGRATING = """
+    from ckptkit.plugin import hookimpl
+
+    @hookimpl
+    def ckptkit_migrators():
+        from ckptkit.plugin import Rename, SectionMigrator
+
+        one = SectionMigrator(
+            trainer="gpt", section="model", start={start}, stop={start} + 1, title="{title}",
+            operations=(Rename({{"a": "b"}}),),
+        )
+        return [one]
+"""
+
+
+def test_the_migrators_of_all_plugins_are_kept_and_shown(plugin):
+    points = [
+        plugin("mig_a", MIGRATING.format(start=1, title="one")),
+        plugin("mig_b", MIGRATING.format(start=2, title="two")),
+    ]
+    registry = Registry(points)
+    assert [m.title for m in registry.migrators()] == ["one", "two"]
+    assert row(registry, "mig_b").migrators == ("gpt model 2 to 3",)
+
+
+def test_two_migrators_from_one_version_are_never_chosen_between(plugin):
+    points = [
+        plugin("mig_a", MIGRATING.format(start=1, title="one")),
+        plugin("mig_b", MIGRATING.format(start=1, title="another")),
+    ]
+    registry = Registry(points)
+    with pytest.raises(PluginConflictError, match=r"mig_b.*'gpt model 1', which mig_a"):
+        registry.migrators()
+    assert "gpt model 1" in row(registry, "mig_b").error
+    assert registry.dialects()  # the others work as before
