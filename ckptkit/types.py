@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 MANIFEST_NAME = "manifest.msgpack"  # docs/format.md: written last, so its presence is the seal
@@ -73,6 +74,7 @@ def _dtypes() -> dict[str, DType]:
 DTYPES: dict[str, DType] = _dtypes()
 
 
+@lru_cache(4096)  # the shapes of a model are few, and asked for again and again
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major strides in elements, as torch makes them (an axis of size 0 counts as 1)."""
     strides, step = [], 1

@@ -12,9 +12,10 @@ from ckptkit.torch_bridge.kinds import kind_of
 from ckptkit.torch_bridge.memory import LiveMemory
 from ckptkit.torch_bridge.module_state import live_state
 from ckptkit.torch_bridge.parameter_names import (
+    LiveObject,
     ParameterNames,
     live_objects,
-    parameter_names,
+    names_of,
     parameters_entry,
 )
 from ckptkit.tree import to_node
@@ -34,27 +35,41 @@ def capture_state(state: Mapping[str, object]) -> Captured:
     in whatever sections, stays shared.
     Raises: UnrepresentableError, with the place, for what is no data; what a state_dict raises.
     """
-    names = parameter_names(state)
-    plain = {name: plain_state(value, names) for name, value in state.items()}
-    document = to_node(plain, tensor=LiveMemory().node)
+    found = list(live_objects(state))
+    names = names_of(found)
+    document = to_node(_replaced(state, found, names), tensor=LiveMemory().node)
     assert isinstance(document, MapNode)
-    found = (path[0] for path, value in live_objects(state) if kind_of(value) == "module")
-    return Captured(document, frozenset(found))
+    modules = (path[0] for path, value in found if kind_of(value) == "module")
+    return Captured(document, frozenset(modules))
 
 
 def capture(value: object, names: ParameterNames) -> Node:
     """Return one object, or a tree with objects in its mappings, as nodes. Raises: as above."""
-    return to_node(plain_state(value, names), tensor=LiveMemory().node)
+    holder = {"": value}
+    plain = _replaced(holder, list(live_objects(holder)), names)[""]
+    return to_node(plain, tensor=LiveMemory().node)
 
 
-def plain_state(value: Any, names: ParameterNames) -> Any:
-    """Return ``value`` with the state of every object that has one in the object's place.
+def _replaced(
+    state: Mapping[Any, Any], found: list[LiveObject], names: ParameterNames
+) -> dict[Any, Any]:
+    """Return ``state`` with the state of every live object in the object's place.
 
-    A mapping in which there is none is handed back itself.
+    Only the mappings on the way to one are copied, each as its own kind.
     """
+    copies: dict[tuple[Any, ...], Any] = {(): dict(state)}
+    for path, value in found:
+        for depth in range(1, len(path)):
+            above, key = path[: depth - 1], path[depth - 1]
+            if path[:depth] not in copies:
+                copies[path[:depth]] = copies[above][key] = copy.copy(copies[above][key])
+        copies[path[:-1]][path[-1]] = _state_of(value, names)
+    made: dict[Any, Any] = copies[()]
+    return made
+
+
+def _state_of(value: Any, names: ParameterNames) -> Any:
     kind = kind_of(value)
-    if kind == "tree":
-        return _Mappings(names).plain(value) if isinstance(value, dict) else value
     if kind == "module":
         return live_state(value)
     if kind == "average":
@@ -63,31 +78,3 @@ def plain_state(value: Any, names: ParameterNames) -> Any:
     if kind == "optimizer" and type(state) is dict:
         return {**state, "parameters": parameters_entry(value, names)}
     return state
-
-
-class _Mappings:
-    """Copies the mappings that lead to live objects, and no others."""
-
-    def __init__(self, names: ParameterNames) -> None:
-        self._names = names
-        self._open: set[int] = set()
-
-    def plain(self, mapping: dict[Any, Any]) -> dict[Any, Any]:
-        """Return ``mapping``, or a copy of its kind where something in it is to be replaced."""
-        if id(mapping) in self._open:
-            return mapping  # a mapping inside itself holds no more than it holds already
-        self._open.add(id(mapping))
-        changed = {}
-        for key, value in mapping.items():
-            if isinstance(value, dict) and kind_of(value) == "tree":
-                new = self.plain(value)
-            else:
-                new = value if kind_of(value) == "tree" else plain_state(value, self._names)
-            if new is not value:
-                changed[key] = new
-        self._open.discard(id(mapping))
-        if not changed:
-            return mapping
-        made = copy.copy(mapping)
-        made.update(changed)
-        return made

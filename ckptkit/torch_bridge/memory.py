@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -48,15 +47,14 @@ class LiveMemory:
         return node
 
     def _strided(self, value: torch.Tensor, dtype: DType) -> TensorNode:
-        shape, offset = tuple(value.shape), int(value.storage_offset())
-        strides = value.stride()
-        own = contiguous_strides(shape) if value.is_contiguous() else strides
+        shape, storage = tuple(value.shape), self._storage(value)
+        contiguous = value.is_contiguous()
         node = TensorNode(
             dtype=dtype,
             shape=shape,
-            strides=own,
-            offset=offset,
-            storage=self._storage(value),
+            strides=contiguous_strides(shape) if contiguous else value.stride(),
+            offset=int(value.storage_offset()),
+            storage=storage,
             flavour="parameter" if isinstance(value, torch.nn.Parameter) else "tensor",
             requires_grad=value.requires_grad,
         )
@@ -64,7 +62,8 @@ class LiveMemory:
             node.conj = True
         if value.is_neg():
             node.neg = True
-        _check_extent(node)
+        if not contiguous or node.offset * dtype.nbytes + node.nbytes > storage.nbytes:
+            _check_extent(node)
         return node
 
     def _storage(self, value: torch.Tensor) -> Storage:
@@ -96,10 +95,6 @@ def _check_extent(node: TensorNode) -> None:
     """Refuse a tensor whose memory was given back while it lives, as sharding wrappers do."""
     item = node.dtype.nbytes
     start, total = node.offset * item, node.storage.nbytes
-    if start + math.prod(node.shape) * item <= total and node.strides == contiguous_strides(
-        node.shape
-    ):
-        return
     if 0 in node.shape:
         return
     last = sum((n - 1) * step for n, step in zip(node.shape, node.strides, strict=True))

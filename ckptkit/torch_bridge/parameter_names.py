@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,8 @@ from ckptkit.torch_bridge.kinds import kind_of
 from ckptkit.torch_bridge.module_state import live_state
 
 Shape = tuple[int, ...]
+LiveObject = tuple[tuple[Any, ...], Any]  # its path in the state, and the object
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, int, float, bool, str, bytes, type(None)})
 
 
 class ParameterName(NamedTuple):
@@ -63,11 +65,16 @@ def parameter_names(state: Mapping[str, object]) -> ParameterNames:
 
     Names are the keys of the module's own state_dict. Averages name nothing: nobody trains them.
     """
+    return names_of(live_objects(state))
+
+
+def names_of(found: Iterable[LiveObject]) -> ParameterNames:
+    """Collect the names of the parameters of all modules among these objects."""
     names = ParameterNames()
-    for path, value in live_objects(state):
+    for path, value in found:
         if kind_of(value) == "module":
             section = "/".join(map(str, path))
-            for key, parameter in live_state(value).items():  # type: ignore[arg-type]
+            for key, parameter in live_state(value).items():
                 if isinstance(parameter, torch.nn.Parameter):
                     names.add(parameter, section, key)
     return names
@@ -113,24 +120,24 @@ def shape_of(tensor: torch.Tensor) -> Shape:
     return tuple(tensor.shape)
 
 
-def live_objects(state: Mapping[Any, Any]) -> Iterator[tuple[tuple[Any, ...], object]]:
+def live_objects(state: Mapping[Any, Any]) -> Iterator[LiveObject]:
     """Yield every object with a state_dict inside nested mappings, with its path, in order."""
-    seen: set[int] = {id(state)}
-    stack: list[Iterator[tuple[tuple[Any, ...], Any]]] = [_children((), state)]
+    inside: list[int] = [id(state)]  # a mapping inside itself holds no more than it holds already
+    stack: list[Iterator[LiveObject]] = [_children((), state)]
     while stack:
         for path, value in stack[-1]:
-            if isinstance(value, Mapping) and not callable(getattr(value, "state_dict", None)):
-                if id(value) not in seen:  # a mapping inside itself ends here
-                    seen.add(id(value))
-                    stack.append(_children(path, value))
-                    break
-            elif kind_of(value) != "tree":
+            if callable(getattr(value, "state_dict", None)):
                 yield path, value
+            elif isinstance(value, dict) and id(value) not in inside:
+                inside.append(id(value))
+                stack.append(_children(path, value))
+                break
         else:
             stack.pop()
+            inside.pop()
 
 
-def _children(
-    path: tuple[Any, ...], mapping: Mapping[Any, Any]
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    return iter([((*path, key), value) for key, value in mapping.items()])
+def _children(path: tuple[Any, ...], mapping: Mapping[Any, Any]) -> Iterator[LiveObject]:
+    return iter(
+        [((*path, key), value) for key, value in mapping.items() if type(value) not in _PLAIN]
+    )

@@ -127,15 +127,15 @@ def test_a_full_disk_leaves_nothing_and_says_how_much_is_needed(source, tmp_path
 
 
 def test_bytes_that_read_back_different_are_never_committed(source, tmp_path, monkeypatch):
-    from ckptkit.verbs import seal
+    from ckptkit.verbs import readback
 
-    real = seal.digest_many
+    real = readback.digest_many
 
     def flipped(sources, **options):
         digests = real(sources, **options)
         return [bytes([digests[0][0] ^ 1]) + digests[0][1:], *digests[1:]]
 
-    monkeypatch.setattr(seal, "digest_many", flipped)
+    monkeypatch.setattr(readback, "digest_many", flipped)
     with pytest.raises(MigrationError, match="reads back different"):
         migrate(source)
     assert below(tmp_path) == ["run.pt"]
