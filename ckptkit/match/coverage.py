@@ -25,10 +25,10 @@ def measure(board: Board, pairs: Sequence[Pair]) -> Coverage:
     for pair in pairs:
         entry = board.wanted[pair.target]
         if pair.action != "skip" and _memory(entry) in by_tie:
-            filled.setdefault(_memory(entry), _filled_nbytes(board.stored[pair.source], entry, pair))
-    return Coverage(
-        len(filled), len(by_tie), sum(filled.values()), _total(by_tie.values())
-    )
+            filled.setdefault(
+                _memory(entry), _filled_nbytes(board.stored[pair.source], entry, pair)
+            )
+    return Coverage(len(filled), len(by_tie), sum(filled.values()), _total(by_tie.values()))
 
 
 def _total(entries: Collection[Entry]) -> int:

@@ -81,9 +81,7 @@ def shape_fault(mismatched: Sequence[ShapeMismatch], policy: MatchPolicy) -> lis
 def cast_fault(pairs: Sequence[Pair], policy: MatchPolicy) -> list[Fault]:
     """Pairs whose dtypes differ, where the policy or the meaning of the numbers forbids it."""
     casts = [(pair.target, pair.cast) for pair in pairs if pair.cast]
-    wrong = [
-        (name, cast) for name, cast in casts if policy.cast == "error" or is_impossible(cast)
-    ]
+    wrong = [(name, cast) for name, cast in casts if policy.cast == "error" or is_impossible(cast)]
     if not wrong:
         return []
     kinds = ", ".join(sorted({f"{before} to {after}" for _, (before, after) in wrong}))

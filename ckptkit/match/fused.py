@@ -22,21 +22,26 @@ class _Kind(NamedTuple):
 
 
 def _words(*listed: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(rf"(?:{words})(?:_?(?:proj|projection|linear|lin))?") for words in listed)
+    return tuple(
+        re.compile(rf"(?:{words})(?:_?(?:proj|projection|linear|lin))?") for words in listed
+    )
 
 
 _KINDS = (
     _Kind(
         _words("q|query|to_q|wq|q_w", "k|key|to_k|wk|k_w", "v|value|to_v|wv|v_w"),
-        re.compile(r"(?:to_)?w?qkv(?:_proj)?|in_proj|c_attn|query_key_value|in_proj_(?:weight|bias)", re.I),
+        re.compile(
+            "(?:to_)?w?qkv(?:_proj)?|in_proj(?:_weight|_bias)?|c_attn|query_key_value",
+            re.IGNORECASE,
+        ),
     ),
     _Kind(
         _words("k|key|to_k|wk", "v|value|to_v|wv"),
-        re.compile(r"(?:to_)?w?kv(?:_proj)?|key_value", re.I),
+        re.compile(r"(?:to_)?w?kv(?:_proj)?|key_value", re.IGNORECASE),
     ),
     _Kind(
         _words("gate|w1", "up|w3"),
-        re.compile(r"gate_up(?:_proj)?|w13|w12", re.I),
+        re.compile(r"gate_up(?:_proj)?|w13|w12", re.IGNORECASE),
     ),
 )  # fmt: skip
 
@@ -59,8 +64,8 @@ Side = tuple[Mapping[str, str], Mapping[str, Entry]]  # what free names are call
 def _sentences(kind: _Kind, apart: Side, joined: Side, operation: str) -> list[str]:
     wholes: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for name, now in joined[0].items():
-        if place := _place(now, (kind.whole,)):
-            wholes.setdefault(_key(*place[1:]), []).append(name)
+        if whole := _place(now, (kind.whole,)):
+            wholes.setdefault(_key(*whole[1:]), []).append(name)
     found: dict[tuple[str, ...], list[tuple[Sequence[str], str]]] = {}
     for place, parts in _sets(kind, apart[0]).items():
         names = [parts[number] for number in sorted(parts)]

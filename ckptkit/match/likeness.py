@@ -9,7 +9,7 @@ Source: the idea of suffixes is detectron2's (checkpoint/c2_model_loading.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -124,7 +124,8 @@ def _best(ours: Sequence[Family], theirs: Sequence[Family]) -> list[list[int]]:
     best = []
     for family in ours:
         mine = numbers.get(family.form, -1)
-        found = next((hits for _, suffix in family.suffixes() if (hits := ends.get((suffix, mine)))), [])
+        hits = (ends.get((suffix, mine)) for _, suffix in family.suffixes())
+        found = next(filter(None, hits), [])
         if len(found) > _MAX_CANDIDATES:
             found = []
         fronts = [_common_front(family.pattern, theirs[index].pattern) for index in found]

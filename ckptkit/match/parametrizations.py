@@ -80,8 +80,7 @@ def tell_unfolded(board: Board) -> None:
     """Note weights that a parametrization computes on one side and the other holds plain."""
     for plain, parted, advice in (
         ("stored", "wanted", "load the weights first and parametrize the model afterwards"),
-        ("wanted", "stored", "load into a model that is parametrized in the same way, and remove "
-         "the parametrization afterwards"),
+        ("wanted", "stored", "parametrize the model alike, load, and remove the parametrization"),
     ):  # fmt: skip
         whole = set(board.tensors(plain).values())
         found = sorted({stem for now in board.tensors(parted).values()

@@ -113,4 +113,6 @@ def _spare_masks(board: Board, settled: Settled) -> set[str]:
 
 def _rounding(settled: Settled) -> list[str]:
     names = [pair.target for pair in settled.pairs if pair.cast and is_rounding(pair.cast)]
-    return [f"fractions are cut off where floats fill whole numbers: {some(names)}"] if names else []
+    return (
+        [f"fractions are cut off where floats fill whole numbers: {some(names)}"] if names else []
+    )

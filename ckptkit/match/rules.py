@@ -96,7 +96,7 @@ def allowed(
         return tuple(listed) if rule else (), []
     found: set[str] = set()
     notes = []
-    for glob in (rule,) if isinstance(rule, str) else rule:
+    for glob in rule:
         fits = re.compile(translate(glob)).match
         hits = [name for name in listed if fits(name) or fits(without_wrappers(name))]
         found.update(hits)
