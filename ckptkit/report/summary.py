@@ -121,7 +121,7 @@ def _rows(lines: Sequence[Line]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _relation(name: str, source: str) -> tuple[str, ...]:
+def _relation(name: str, source: str, *, once: bool = True) -> tuple[str, ...]:
     """How a source follows from a name: its text, with the numbers that are the name's own.
 
     Only lines of one relation share a row, so that both patterns run through the same indices.
@@ -135,7 +135,8 @@ def _relation(name: str, source: str) -> tuple[str, ...]:
         same = [i for i, other in free.items() if other == number]
         if same:
             taken = position if position in same else same[0]
-            del free[taken]
+            if once:
+                del free[taken]
             parts[2 * position + 1] = f"\0{taken}"
     return tuple(parts)
 
@@ -143,7 +144,7 @@ def _relation(name: str, source: str) -> tuple[str, ...]:
 def _detail_kind(line: Line) -> tuple[str, ...]:
     """What of a detail must be equal in a row: of shapes all, of other names their relation."""
     if line.kind in _DETAILS_OF_NAMES:
-        return _relation(line.name, line.detail)
+        return _relation(line.name, line.detail, once=False)
     return (line.detail,)
 
 

@@ -76,7 +76,8 @@ class LoadReport:
     """What a restore did, or what it would do (``planned``). ``str()`` is for people.
 
     ``migrated``: titles of the migrators that were applied in memory, in order. ``left``: sections
-    of the checkpoint that nothing took, with the reason.
+    of the checkpoint that nothing took, with the reason. ``error``: the kind of RestoreError that
+    a refused one is raised as ("Mismatch", ...), "" if nothing was refused.
     """
 
     path: str
@@ -88,6 +89,7 @@ class LoadReport:
     migrated: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def ok(self) -> bool:
