@@ -114,6 +114,18 @@ def remove(path: Path) -> bool:
     return True
 
 
+def discard(path: Path) -> bool:
+    """Remove a checkpoint so that its name is gone in one step; say whether its bytes are too.
+
+    What a kill leaves is a stage that nobody takes for a checkpoint; the next writer cleans it.
+    Raises: OSError if it cannot be renamed: then it is as it was.
+    """
+    hidden = path.with_name(sibling_name(path, "stage"))
+    os.rename(path, hidden)  # noqa: PTH104 - as the other renames are spelled
+    kernel.sync_folder(path.parent)
+    return remove(hidden)
+
+
 def clean_leftovers(parent: Path) -> list[Path]:
     """Remove what dead writers left in ``parent``; returns what was removed.
 

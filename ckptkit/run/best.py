@@ -1,0 +1,60 @@
+"""``best_model``: which checkpoint it should name, and a new one where it was lost."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ckptkit.run.aliases import point
+from ckptkit.run.choose import Found, damage, survey
+from ckptkit.run.names import BEST
+from ckptkit.verbs.open import load
+
+
+class Rebuilt(NamedTuple):
+    """What ``best_model`` was made from. ``sure``: a recorded value says that it is the best."""
+
+    path: Path
+    source: Path
+    sure: bool
+    note: str
+
+
+def rebuild_best(folder: Path) -> Rebuilt | None:
+    """Make ``best_model`` anew from the checkpoints that are left; None if there is none.
+
+    The recorded best decides: the checkpoint that was saved where it was reached. Where that one
+    is gone too, the most recent stands in, and the note says that it may not be the best.
+    """
+    found = [one for one in survey(folder)[0] if one.path.name != BEST]
+    whole = (one for one in found if not damage(one.path))
+    newest = next(whole, None)
+    if newest is None:
+        return None
+    told = _recorded_best(newest.path)
+    match = next((one for one in found if told is not None and _is_it(one, told)), None)
+    source = newest if match is None or damage(match.path) else match
+    if source.path.is_dir():  # a file of another program has no second name
+        point(folder / BEST, source.path)
+    sure = source is match
+    note = f"{BEST} was missing; {source.path.name} takes its place"
+    if not sure:
+        note += ", the most recent one, which may not be the best"
+    path = folder / BEST if source.path.is_dir() else source.path
+    return Rebuilt(path, source.path, sure, note)
+
+
+def _recorded_best(path: Path) -> dict[str, Any] | None:
+    with load(path) as checkpoint:
+        metrics = checkpoint.state("metrics") if "metrics" in checkpoint.document else None
+    best = metrics.get("best") if isinstance(metrics, dict) else None
+    if not isinstance(best, dict) or not isinstance(best.get("value"), (int, float)):
+        return None
+    return None if math.isnan(best["value"]) else best
+
+
+def _is_it(one: Found, best: dict[str, Any]) -> bool:
+    """The checkpoint of the very step (or, in older formats, epoch) at which it was reached."""
+    step, epoch = best.get("step"), best.get("epoch")
+    return one.steps == step if step else bool(epoch) and one.epochs == epoch

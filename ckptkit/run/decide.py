@@ -1,0 +1,147 @@
+"""Fresh or resumed, and from where: what was asked for becomes a folder and a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptkit.errors import MismatchError, NotFoundError
+from ckptkit.run.choose import Choice, Skipped, choose, choose_named
+from ckptkit.run.experiment import (
+    CHECKPOINTS,
+    LATEST_WORD,
+    Experiment,
+    find_experiment,
+    is_experiment,
+    list_experiments,
+    make_experiment,
+)
+from ckptkit.run.names import BEST
+
+AUTO, NEVER = "auto", "never"
+_WORDS = (LATEST_WORD, "best")
+
+
+class Decision(NamedTuple):
+    """Where the run lives, and what it goes on from (None: it is new)."""
+
+    experiment: Experiment
+    checkpoint: Path | None
+    skipped: tuple[Skipped, ...] = ()
+    note: str = ""
+
+
+Ask = Callable[[str], bool]  # asks a person; only called where there is a terminal
+
+
+def decide(
+    root: Path, resume: str | os.PathLike[str] | None, now: datetime, ask: Ask | None
+) -> Decision:
+    """Decide by ``resume``.
+
+    "auto": go on if there is anything, else begin. "never": begin. "latest", "best": go on in the
+    newest run below ``root``. A name of a run or of a checkpoint in the newest run, or a path to
+    either: go on there. None: ``ask`` if there is anything to go on from; nobody to ask: begin.
+    Raises: NotFoundError for what is named and not there; MismatchError where a folder is full of
+    checkpoints of which none verifies.
+    """
+    if resume is None:
+        resume = _asked(root, ask)
+    word = os.fspath(resume)
+    if word == NEVER:
+        return Decision(make_experiment(root, now), None)
+    if word == AUTO:
+        return _auto(root, now)
+    if word in _WORDS:
+        return _in_run(find_experiment(root), word)
+    return _named(root, word, now)
+
+
+def _asked(root: Path, ask: Ask | None) -> str:
+    if ask is None:
+        return NEVER
+    found = _newest(root)
+    if found is None or found[1].chosen is None:
+        return NEVER
+    where = found[1].chosen
+    told = f"epoch {where.epochs}, step {where.steps}"
+    return AUTO if ask(f"Found {where.path} ({told}). Resume from it? [y/N]: ") else NEVER
+
+
+def _newest(root: Path) -> tuple[Experiment, Choice] | None:
+    try:
+        experiment = find_experiment(root)
+    except NotFoundError:
+        return None
+    return experiment, choose(experiment.checkpoints)
+
+
+def _auto(root: Path, now: datetime) -> Decision:
+    found = _newest(root)
+    if found is None:
+        return Decision(make_experiment(root, now), None, note="nothing to resume: a new run")
+    experiment, choice = found
+    if choice.chosen is not None:
+        return Decision(experiment, choice.chosen.path, choice.skipped)
+    if choice.skipped:
+        raise _none_whole(experiment, choice)
+    return Decision(experiment, None, note="the newest run has no checkpoint yet: it begins")
+
+
+def _in_run(experiment: Experiment, word: str) -> Decision:
+    if word == "best" and not os.path.lexists(experiment.checkpoints / BEST):
+        return _without_best(experiment)
+    choice = choose_named(experiment.checkpoints, word)
+    if choice.chosen is None and choice.skipped:
+        raise _none_whole(experiment, choice)
+    if choice.chosen is None:
+        raise NotFoundError(
+            experiment.checkpoints, "holds no checkpoint", "one to go on from", "start the run"
+        )
+    return Decision(experiment, choice.chosen.path, choice.skipped)
+
+
+def _without_best(experiment: Experiment) -> Decision:
+    """Go on from the best that is left by its own word, else, and say so, from the newest."""
+    from ckptkit.run.best import rebuild_best
+
+    rebuilt = rebuild_best(experiment.checkpoints)
+    if rebuilt is None:
+        raise NotFoundError(
+            experiment.checkpoints, f"has no {BEST}, and nothing to make one of",
+            "a checkpoint", "start the run",
+        )  # fmt: skip
+    return Decision(experiment, rebuilt.path, note=rebuilt.note)
+
+
+def _named(root: Path, word: str, now: datetime) -> Decision:
+    """A run by its name, a checkpoint of the newest run by its name, or any path."""
+    path = Path(word)
+    if os.path.lexists(path):
+        if is_experiment(path):
+            return _in_run(Experiment(path), LATEST_WORD)
+        home = path.absolute().parent
+        if home.name == CHECKPOINTS and is_experiment(home.parent):
+            return Decision(Experiment(home.parent), path)
+        note = f"{path.name} lies in no run folder: a new run goes on from it"
+        return Decision(make_experiment(root, now), path, note=note)
+    if is_experiment(root / word):
+        return _in_run(Experiment(root / word), LATEST_WORD)
+    if list_experiments(root) or is_experiment(root):
+        return _in_run(find_experiment(root), word)
+    raise NotFoundError(
+        word, f"is no path, and {root} holds no run of this name",
+        "auto, latest, best, a run's name, a checkpoint's name, or a path",
+        "look with: ckptkit list",
+    )  # fmt: skip
+
+
+def _none_whole(experiment: Experiment, choice: Choice) -> MismatchError:
+    told = "; ".join(f"{one.path.name}: {one.reason}" for one in choice.skipped[:5])
+    return MismatchError(
+        experiment.checkpoints, f"none of {len(choice.skipped)} checkpoints is whole ({told})",
+        "one that verifies", "save what is left with ckptkit recover, or begin anew",
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""What a run adds to a script's own state, and takes out of a checkpoint again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from ckptkit.errors import UnrepresentableError
+from ckptkit.run.mark import Mark, mark_from
+from ckptkit.run.rng import as_tree, from_tree
+from ckptkit.verbs.open import Checkpoint
+
+#: Sections that the run itself writes; a script's own state goes under other names.
+OWN = ("rng", "data", "progress", "metrics", "history", "config", "trackers", "gradients", "probe")
+
+
+def check_names(state: Mapping[str, Any]) -> None:
+    """Refuse a script's state under a name that the run needs. Raises: UnrepresentableError."""
+    taken = [name for name in state if name in OWN]
+    if taken:
+        raise UnrepresentableError(
+            "Run", f"the state has {', '.join(taken)}, which the run itself writes",
+            "other names for the script's own state", "rename them",
+        )  # fmt: skip
+
+
+def mark_sections(mark: Mark) -> dict[str, Any]:
+    """The sections that say where the run stands."""
+    sections: dict[str, Any] = {"data": mark.data(), "progress": mark.progress()}
+    if mark.rng is not None:
+        sections["rng"] = as_tree(mark.rng)
+    return sections
+
+
+def read_mark(checkpoint: Checkpoint) -> Mark:
+    """Say where a checkpoint of any dialect stands; one without streams has a mark without."""
+    progress, data = (_mapping(checkpoint, name) for name in ("progress", "data"))
+    rng = _mapping(checkpoint, "rng")
+    ours = "python" in rng and "torch" in rng
+    return mark_from(progress, data, from_tree(rng) if ours else None)
+
+
+def read_section(checkpoint: Checkpoint, name: str) -> Any:
+    """Return a section as live values; None if there is none."""
+    return checkpoint.state(name) if name in checkpoint.document else None
+
+
+def _mapping(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
+    value = read_section(checkpoint, name)
+    return value if isinstance(value, Mapping) else {}
+
+
+# -- gradients that wait --------------------------------------------------------------------------
+
+
+def waiting_gradients(state: Mapping[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
+    """The gradients of every module that were not stepped with yet, by parameter name."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for place, module in _modules(state):
+        grads = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+        if grads:
+            found[place] = grads
+    return found
+
+
+def put_gradients(state: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    """Let stored gradients wait again; return the names that are no parameter here."""
+    unknown = []
+    for place, module in _modules(state):
+        parameters = dict(module.named_parameters())
+        for name, grad in stored.get(place, {}).items():
+            parameter = parameters.get(name)
+            if parameter is None or parameter.shape != grad.shape:
+                unknown.append(f"{place}/{name}")
+            else:
+                parameter.grad = grad.to(parameter.device)
+    return unknown
+
+
+def _modules(state: Any, place: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
+    if isinstance(state, torch.nn.Module):
+        yield place, state
+    elif isinstance(state, Mapping):
+        for name, value in state.items():
+            yield from _modules(value, f"{place}/{name}" if place else str(name))
+
+
+def has_moving_buffers(state: Mapping[str, Any]) -> bool:
+    """Say whether a forward pass may have changed something that is stored: running statistics."""
+    return any(
+        getattr(inner, "track_running_stats", False)
+        or getattr(inner, "running_mean", None) is not None
+        for _, module in _modules(state)
+        for inner in module.modules()
+    )

@@ -1,0 +1,37 @@
+"""A checkpoint without what only a resume needs: its weights, and what it says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ckptkit.nodes import MapNode, SeqNode
+from ckptkit.verbs.manifest_rows import Label
+from ckptkit.verbs.open import load
+from ckptkit.verbs.seal import SealOptions, plan_seal, seal
+
+#: What goes: all else stays, sections that nobody here knows too, for they may be weights.
+RESUME_ONLY = frozenset(
+    {"optimizer", "scheduler", "scaler", "rng", "data", "trackers", "gradients", "probe"}
+)
+
+
+def slim(path: Path) -> None:
+    """Rewrite a checkpoint with its weights alone, in one step; it says so in its provenance.
+
+    Raises: ContainerError if a byte of it is damaged: then it stays as it is; StorageError.
+    """
+    with load(path) as checkpoint:
+        document = checkpoint.document
+        gone = [name for name in document if name in RESUME_ONLY]
+        if not gone:
+            return
+        kept = MapNode([(name, node) for name, node in document.items() if name not in gone])
+        told = kept.get("provenance")
+        pairs = told.items() if isinstance(told, MapNode) else []
+        kept["provenance"] = MapNode([*pairs, ("slimmed", SeqNode(list(gone)))])
+        sealed = checkpoint.sealed
+        label = Label() if sealed is None else Label(
+            sealed.manifest.created, sealed.manifest.trainer,
+            {e.name: e.version for e in sealed.manifest.sections if e.name in kept},
+        )  # fmt: skip
+        seal(plan_seal(kept), path, SealOptions(replace=True, label=label))
