@@ -1,0 +1,103 @@
+"""Plan a restore from end to end, and carry it out if nothing refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from ckptkit.containers.gc_pause import paused_gc
+from ckptkit.report.values import ComponentReport, LoadReport
+from ckptkit.verbs.open import Checkpoint, load
+from ckptkit.verbs.restoring.asked_for import AskedFor
+from ckptkit.verbs.restoring.components import import_bridge, plan_components
+from ckptkit.verbs.restoring.digests import DigestBook
+from ckptkit.verbs.restoring.left import left_sections
+from ckptkit.verbs.restoring.migrated import migrate_document
+from ckptkit.verbs.restoring.nested import flat_targets, with_nested_sections
+from ckptkit.verbs.restoring.planned import Planned, Request
+from ckptkit.verbs.restoring.refusal import refusal
+
+Source = FilePath | str | Checkpoint
+
+
+def run_restore(
+    source: Source, targets: Mapping[str, Any], asked: AskedFor, *, planned: bool
+) -> LoadReport:
+    """Restore, or only plan to. Raises: as ``ckptkit.restore``."""
+    import_bridge("kinds")
+    if isinstance(source, Checkpoint):
+        return _run(source, targets, asked, planned=planned)
+    with load(source, dialect=asked.dialect, limits=asked.limits) as checkpoint:
+        return _run(checkpoint, targets, asked, planned=planned)
+
+
+def _run(
+    opened: Checkpoint, targets: Mapping[str, Any], asked: AskedFor, *, planned: bool
+) -> LoadReport:
+    with paused_gc():
+        named = flat_targets(targets)
+        document, titles = migrate_document(opened, asked.trainer, asked.migrators)
+        document = with_nested_sections(document, [name for name, _ in named])
+        checkpoint = replace(opened, document=document)
+        request = Request(
+            checkpoint=checkpoint, targets=targets, mode=asked.mode, policy=asked.policy,
+            settings=asked.settings, use=asked.use, device=asked.device, planned=planned,
+            digests=DigestBook(checkpoint),
+        )  # fmt: skip
+        parts = plan_components(named, request)
+    migrated = (*opened.steps, *titles)
+    report = _report(request, [part.report for part in parts], migrated)
+    if planned:
+        return report
+    if not report.ok:
+        raise refusal(report, parts)
+    _carry_out(parts, request, asked)
+    return replace(report, components=tuple(part.outcome(part.report) for part in parts))
+
+
+def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> None:
+    """Prepare all, bring the bytes of all in, finish all. Raises: ContainerError, RestoreError."""
+    from ckptkit.verbs.restoring.filling import fill_all
+
+    assert request.digests is not None
+    with paused_gc():
+        fills = [fill for part in parts for fill in part.prepare()]
+    fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
+    del fills  # before anything is revived: views of the live tensors hold nothing, but cost
+    for part in parts:
+        part.finish()
+
+
+def _report(
+    request: Request, components: Sequence[ComponentReport], migrated: tuple[str, ...]
+) -> LoadReport:
+    checkpoint = request.checkpoint
+    return LoadReport(
+        path=str(checkpoint.path),
+        dialect=checkpoint.dialect,
+        schema_version=checkpoint.schema_version,
+        mode=request.mode,
+        planned=request.planned,
+        components=tuple(components),
+        migrated=migrated,
+        left=tuple(left_sections(components, request)),
+        notes=tuple(_notes(request)),
+    )
+
+
+def _notes(request: Request) -> Iterator[str]:
+    checkpoint = request.checkpoint
+    for notice in checkpoint.notices:
+        if notice.level != "info":
+            yield notice.message
+    if request.planned or checkpoint.sealed is not None:
+        return
+    if checkpoint.opened.container in _WITH_CRC:
+        yield "the bytes were compared with the CRC-32 of the zip file"
+    else:
+        yield "this kind of file has no checksums: only its structure was checked"
+
+
+_WITH_CRC = ("torch-zip", "torchscript", "torch-export")
