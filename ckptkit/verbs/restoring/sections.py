@@ -1,0 +1,76 @@
+"""Where in a checkpoint the state of one live object lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ckptkit.nodes import MapNode, Node, SeqNode
+from ckptkit.verbs.restoring.planned import Request
+
+NOTHING = "the checkpoint has nothing for it"
+IsOne = Callable[[Node], bool]  # says whether a node is the state of one such object
+
+
+class Place(NamedTuple):
+    """A part of the document. ``node`` is None where there is none, and ``why`` says why."""
+
+    source: str
+    node: Node = None
+    why: str = ""
+
+
+def find_place(name: str, section: str, request: Request, is_one: IsOne) -> Place:
+    """Find the state of the object called ``name``, of a kind that lives in ``section``.
+
+    A section of that very name is it. Else the kind's section holds it: directly, as the only
+    one of several, or under the name (``optimizer_g`` also under ``g``).
+    """
+    document = request.checkpoint.document
+    own = document.get(name)
+    if own is not None:
+        return _inside(name, name, own, is_one)
+    if "/" in name:
+        return _at_path(name, document, is_one)
+    shared = document.get(section)
+    if shared is None:
+        return Place(name, None, NOTHING)
+    return _inside(name, section, shared, is_one)
+
+
+def _at_path(name: str, document: Node, is_one: IsOne) -> Place:
+    """Follow the path of an object that lies in a mapping or list among the targets."""
+    node = document
+    for key in name.split("/"):
+        if isinstance(node, SeqNode):
+            node = node.items[int(key)] if key.isdigit() and int(key) < len(node) else None
+        else:
+            node = node.get(key) if isinstance(node, MapNode) else None
+    found = is_one(node)
+    return Place(name, node if found else None, "" if found else NOTHING)
+
+
+def _inside(name: str, source: str, node: Node, is_one: IsOne) -> Place:
+    if is_one(node):
+        return Place(source, node)
+    several = _children(node, is_one)
+    if not several:
+        return Place(source, None, f"the section {source} has another form")
+    short = name.removeprefix(f"{source}_").removesuffix(f"_{source}")
+    for word in (name, short):
+        if word in several:
+            return Place(f"{source}/{word}", several[word])
+    if len(several) == 1:
+        word, only = next(iter(several.items()))
+        return Place(f"{source}/{word}", only)
+    return Place(source, None, f"the section {source} holds several: {', '.join(several)}")
+
+
+def _children(node: Node, is_one: IsOne) -> dict[str, Node]:
+    if isinstance(node, MapNode):
+        pairs = [(str(key), value) for key, value in node.items() if isinstance(key, (str, int))]
+    elif isinstance(node, SeqNode):
+        pairs = [(str(index), value) for index, value in enumerate(node.items)]
+    else:
+        pairs = []
+    return {key: value for key, value in pairs if is_one(value)}
