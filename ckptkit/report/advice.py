@@ -118,36 +118,36 @@ def _lenient(component: ComponentReport, names: dict[str, list[str]]) -> Iterato
 
 def globs_of(names: Sequence[str]) -> tuple[str, ...]:
     """At most three globs that cover all names, as narrow as so few can be."""
-    groups = {_glob([names[i] for i in group.members]) for group in collapse(names)}
-    if len(groups) <= _MAX_GLOBS:
-        return tuple(sorted(groups))
-    by_head: dict[str, list[str]] = {}
+    groups = [[names[i] for i in group.members] for group in collapse(names)]
+    narrow = {_glob(some) for some in groups}
+    layers = {_any_end(glob) for glob in narrow}
+    by_form: dict[tuple[str, int], list[str]] = {}
     for name in names:
-        by_head.setdefault(name.partition(".")[0], []).append(name)
-    if len(by_head) > _MAX_GLOBS:
-        return ("*",)
-    return tuple(sorted(_escaped(_shared_head(some)) + _rest(some) for some in by_head.values()))
+        by_form.setdefault((name.partition(".")[0], name.count(".")), []).append(name)
+    forms = {_glob(some) for some in by_form.values()}
+    heads = {glob.partition(".")[0] + ("*" if "." not in glob else ".*") for glob in forms}
+    for globs in (narrow, layers, forms, heads):
+        if len(globs) <= _MAX_GLOBS:
+            return tuple(sorted(globs))
+    return ("*",)
+
+
+def _any_end(glob: str) -> str:
+    """The same with any last step: weight and bias, exp_avg and exp_avg_sq."""
+    return _shortest(glob.rpartition(".")[0] + ".*") if "." in glob else glob
 
 
 def _glob(names: Sequence[str]) -> str:
     """The steps that all names share, and ``*`` for those in which they differ."""
     steps = zip(*(name.split(".") for name in names), strict=True)
-    return ".".join(_escaped(step[0]) if len({*step}) == 1 else "*" for step in steps)
+    glob = ".".join(_escaped(step[0]) if len({*step}) == 1 else "*" for step in steps)
+    return _shortest(glob)
 
 
-def _rest(names: Sequence[str]) -> str:
-    return "*" if len(names) > 1 else ""
-
-
-def _shared_head(names: Sequence[str]) -> str:
-    """The common beginning that ends behind a dot; the whole name if there is one only."""
-    if len(names) == 1:
-        return names[0]
-    low, high = min(names), max(names)
-    length = 0
-    while length < min(len(low), len(high)) and low[length] == high[length]:
-        length += 1
-    return low[: low.rfind(".", 0, length) + 1]
+def _shortest(glob: str) -> str:
+    while glob.endswith(".*.*"):  # a star crosses dots
+        glob = glob[:-2]
+    return glob
 
 
 def _escaped(text: str) -> str:

@@ -16,6 +16,7 @@ from ckptkit.report.plain_values import value_text
 from ckptkit.report.rows import row_lines
 from ckptkit.report.summary import Block, blocks_of, spread, verdict
 from ckptkit.report.values import ComponentReport, LoadReport
+from ckptkit.types import Coverage
 
 _MAX_LINES = 40
 _LEAST_GROUP_LINES = 10  # names are what a report is read for: the rest gives way to them
@@ -44,7 +45,7 @@ def coverage_text(component: ComponentReport) -> str:
     noun = "tensor" if component.kind in ("stateful", "tree") else "parameter"
     told = f"{filled.tensors:,} of {count_text(filled.of_tensors, noun)}"
     if filled.fraction < 1:
-        told += f" ({percent_text(filled.tensors, filled.of_tensors)})"
+        told += f" ({percent_text(*_scarcer(filled))})"
     if filled.of_nbytes:
         told += f", {size_text(filled.nbytes)} of {size_text(filled.of_nbytes)}"
     return told
@@ -55,7 +56,13 @@ def percent_text(part: int, whole: int) -> str:
     tenths = part * 1000 // whole
     if not tenths and part:
         return "<0.1%"
-    return f"{tenths / 10:.1f}%" if 0 < tenths < 10 or 990 < tenths < 1000 else f"{tenths // 10}%"
+    return f"{tenths / 10:.1f}%" if 0 < tenths < 100 or 990 < tenths < 1000 else f"{tenths // 10}%"
+
+
+def _scarcer(filled: Coverage) -> tuple[int, int]:
+    """The smaller share of both, of tensors or of bytes."""
+    by_count, by_bytes = (filled.tensors, filled.of_tensors), (filled.nbytes, filled.of_nbytes)
+    return by_bytes if by_bytes[0] * by_count[1] < by_count[0] * by_bytes[1] else by_count
 
 
 def counts_text(blocks: Sequence[Block]) -> str:
@@ -138,7 +145,8 @@ def _settings(components: Sequence[ComponentReport]) -> Iterator[str]:
 
 def _remarks(report: LoadReport) -> Iterator[str]:
     if report.migrated:
-        yield from _cut(f"migrated in memory: {'; '.join(report.migrated)}", "", 2)
+        titles = [title.partition(". ")[0].rstrip(".") for title in report.migrated]
+        yield from _cut(f"migrated in memory: {'; '.join(titles)}", "", 2)
     if report.left:
         left = ", ".join(f"{name} ({why})" if why else name for name, why in report.left)
         yield from _cut(f"left in the checkpoint: {left}", "", 2)

@@ -54,6 +54,15 @@ def test_no_rule_is_given_where_few_do_not_do_it():
         ([f"d.x.{n}" for n in "abcde"], ("d.x.*",)),
         ([f"{n}.w" for n in "abcde"], ("*",)),
         (["odd[0].w", "odd[1].w"], ("*.w",)),
+        (
+            [f"l.{i}.attn.{p}.{e}" for i in range(3) for p in "qkv" for e in ("weight", "bias")],
+            ("l.*.attn.k.*", "l.*.attn.q.*", "l.*.attn.v.*"),
+        ),
+        (
+            [f"l.{i}.{p}.{e}" for i in range(3) for p in "abcde" for e in ("weight", "bias")],
+            ("l.*",),
+        ),
+        ([f"x{a}.{i}.{b}" for i in range(3) for a in "pq" for b in "abcd"], ("xp.*", "xq.*")),
     ],
 )
 def test_globs_are_narrow_and_cover_every_name(names, globs):

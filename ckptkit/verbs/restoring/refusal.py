@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ckptkit.errors import (
     MismatchError,
@@ -19,11 +20,13 @@ _ON_CONFLICT = 'on_conflict="error"'  # every fault about settings names it
 def refusal(report: LoadReport, parts: Sequence[Planned]) -> RestoreError:
     """Return the error for a report with faults: that of the first component that has any.
 
-    Names and shapes come before all else, because the rest may follow from them.
+    Names and shapes come before all else, because the rest may follow from them. The report that
+    it carries names it (``LoadReport.error``).
     """
     refused = [part for part in parts if part.report.faults]
     kinds = [_kind(part) for part in refused]
     kind = MismatchError if MismatchError in kinds else kinds[0]
+    report = replace(report, error=kind.__name__.removesuffix("Error"))
     names = ", ".join(part.report.name for part in refused)
     error = kind(
         report.path, f"does not fit what it is to fill: {names}", "",

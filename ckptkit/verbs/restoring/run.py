@@ -49,10 +49,13 @@ def _run(
         parts = plan_components(named, request)
     migrated = (*opened.steps, *titles)
     report = _report(request, [part.report for part in parts], migrated)
+    if not report.ok:
+        error = refusal(report, parts)
+        if planned and isinstance(error.report, LoadReport):
+            return error.report
+        raise error
     if planned:
         return report
-    if not report.ok:
-        raise refusal(report, parts)
     _carry_out(parts, request, asked)
     return replace(report, components=tuple(part.outcome(part.report) for part in parts))
 
