@@ -23,11 +23,17 @@ class Family(NamedTuple):
     form: Hashable
     members: Mapping[tuple[str, ...], str]
 
-    def suffixes(self) -> Iterator[tuple[int, str]]:
-        """Every end of the pattern at a dot, longest first, with its number of segments."""
-        parts = self.pattern.split(".")
-        for start in range(max(0, len(parts) - _MAX_DEPTH), len(parts)):
-            yield len(parts) - start, ".".join(parts[start:])
+    def suffixes(self) -> Iterator[str]:
+        """Every end of the pattern at a dot, longest first."""
+        pattern, at = self.pattern, 0
+        deep = pattern.count(".") - _MAX_DEPTH
+        while True:
+            if deep < 0:
+                yield pattern[at:]
+            deep -= 1
+            at = pattern.find(".", at) + 1
+            if not at:
+                return
 
 
 def pattern_of(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ckptkit.match.board import Board
@@ -86,16 +87,20 @@ def _sets(kind: _Kind, called: Mapping[str, str]) -> dict[tuple[str, str], Parts
     return {place: parts for place, parts in sets.items() if len(parts) == len(kind.parts)}
 
 
-def _place(name: str, words: Sequence[re.Pattern[str]]) -> tuple[int, str, str] | None:
+def _place(name: str, words: tuple[re.Pattern[str], ...]) -> tuple[int, str, str] | None:
     """Which word stands last but one in the name (or last), what before it, what behind."""
     path, _, leaf = name.rpartition(".")
     above, _, part = path.rpartition(".")
-    for number, word in enumerate(words):
-        if word.fullmatch(part):
-            return number, above, leaf
-        if word.fullmatch(leaf):
-            return number, path, "bias" if leaf.endswith("bias") else "weight"
+    if (number := _which(part, words)) >= 0:
+        return number, above, leaf
+    if (number := _which(leaf, words)) >= 0:
+        return number, path, "bias" if leaf.endswith("bias") else "weight"
     return None
+
+
+@lru_cache(maxsize=4096)  # a model has few different segments, and very many names
+def _which(segment: str, words: tuple[re.Pattern[str], ...]) -> int:
+    return next((n for n, word in enumerate(words) if word.fullmatch(segment)), -1)
 
 
 def _key(above: str, leaf: str) -> tuple[tuple[str, ...], str]:

@@ -117,14 +117,14 @@ def _best(ours: Sequence[Family], theirs: Sequence[Family]) -> list[list[int]]:
     numbers: dict[object, int] = {}
     for index, family in enumerate(theirs):
         form = numbers.setdefault(family.form, len(numbers))
-        for _, suffix in family.suffixes():
+        for suffix in family.suffixes():
             found = ends.setdefault((suffix, form), [])
             if len(found) <= _MAX_CANDIDATES:
                 found.append(index)
     best = []
     for family in ours:
         mine = numbers.get(family.form, -1)
-        hits = (ends.get((suffix, mine)) for _, suffix in family.suffixes())
+        hits = (ends.get((suffix, mine)) for suffix in family.suffixes())
         found = next(filter(None, hits), [])
         if len(found) > _MAX_CANDIDATES:
             found = []

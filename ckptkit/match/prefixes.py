@@ -126,9 +126,13 @@ def _votes(board: Board) -> Counter[tuple[str, str]]:
         shapes = {now: sides[other][name].shape for name, now in called[other].items()}
         for name, now in called[side].items():
             shape = sides[side][name].shape
+            respelled = bool(other_spellings(now))
             for prefix, rest in _suffixes(now):
-                if any(shapes.get(word) == shape for word in (rest, *other_spellings(rest))):
-                    votes[side, prefix] += 1
+                words = (rest, *other_spellings(rest)) if respelled else (rest,)
+                for word in words:
+                    if word in shapes and shapes[word] == shape:
+                        votes[side, prefix] += 1
+                        break
     return votes
 
 
