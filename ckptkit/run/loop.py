@@ -30,6 +30,13 @@ class Listener(Protocol):
     def at_rest(self, mark: Mark) -> None:
         """A body is over, but no step was completed: gradients may be in flight."""
 
+    def at_target(self, mark: Mark, *, by_steps: bool) -> None:
+        """The last epoch or step is behind us."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loops should end here, although the target is not reached."""
+
 
 class Loop:
     """Counts, and hands out what comes next. ``mark`` is the last completed step."""
@@ -64,7 +71,9 @@ class Loop:
 
     def epochs(self, target: int) -> Iterator[int]:
         """Yield the number of every epoch that is left of ``target``, counted from 0."""
-        while self.mark.epochs < target:
+        if self.mark.epochs >= target:
+            return
+        while self.mark.epochs < target and not self._listener.ended:
             if not self.mark.epoch_open:
                 self._claims.clear()
                 self._streams()
@@ -76,6 +85,7 @@ class Loop:
             done = self.mark.epochs + 1
             self._take(epochs=done, epoch_open=False)
             self._listener.at_epoch(self.mark, target)
+        self._listener.at_target(self.mark, by_steps=False)
 
     def batches(self, loader: Any, name: str) -> Iterator[Any]:
         """Yield the batches that are left of this epoch, each followed by a save point."""
@@ -84,7 +94,7 @@ class Loop:
         iterator = iter(feed)
         self._under_way.append(name)
         try:
-            while True:
+            while not self._listener.ended:
                 if feed.draws:
                     self._streams()
                 before = feed.handed_out()
@@ -103,10 +113,13 @@ class Loop:
 
     def steps(self, target: int) -> Iterator[int]:
         """Yield the number of every optimizer step that is left of ``target``, counted from 0."""
-        while self.mark.steps < target:
+        if self.mark.steps >= target:
+            return
+        while self.mark.steps < target and not self._listener.ended:
             self._streams()
             yield from self._body(self.mark.steps)
             self._after(0)
+        self._listener.at_target(self.mark, by_steps=True)
 
     # -- between the bodies -----------------------------------------------------------------------
 

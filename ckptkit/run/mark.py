@@ -28,6 +28,10 @@ class Mark:
     means: Mapping[str, list[float]] = field(default_factory=dict)
     rng: RngMark | None = None
 
+    def means_values(self) -> dict[str, float]:
+        """The means of the epoch so far, as numbers."""
+        return {name: total / count for name, (total, count) in self.means.items() if count}
+
     def progress(self) -> dict[str, Any]:
         """The section ``progress``."""
         return {

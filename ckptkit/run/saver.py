@@ -78,6 +78,11 @@ class Saver:
         prune_run(self._experiment, self._recipe.retention, tell=self._tell)
         return report
 
+    def name_last(self, name: str) -> None:
+        """Give the newest regular checkpoint one more name."""
+        if self.last is not None:
+            point(self._experiment.checkpoints / name, self.last)
+
     def emergency(self, name: str, mark: Mark) -> SaveReport:
         """Save under an emergency's name; no regular checkpoint is touched, nothing is removed."""
         report = self._write(name, mark)

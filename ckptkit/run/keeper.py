@@ -1,0 +1,143 @@
+"""What happens at the save points: rows, the best so far, periodic saves, and stopping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from ckptkit.run.history import Event
+from ckptkit.run.mark import Mark
+from ckptkit.run.metrics import Best, Means
+from ckptkit.run.names import FINAL, INTERRUPTED, epoch_name, step_name
+from ckptkit.run.policy import SavedAt, SavePolicy, why_save_epoch, why_save_step
+from ckptkit.run.saver import Saver
+from ckptkit.run.stop import StopReason, StopWatcher
+from ckptkit.run.tell import Tell
+
+
+class RunStop(BaseException):
+    """Leaves the loops of a run whose state is saved; only ``Run`` catches it."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Keeper:
+    """Listens to the loop: decides by the policy, and has the saver do it."""
+
+    def __init__(self, saver: Saver, policy: SavePolicy, watcher: StopWatcher, tell: Tell) -> None:
+        self._saver, self._policy, self._watcher, self._tell = saver, policy, watcher, tell
+        self._saved = SavedAt(0, 0, time.monotonic())
+        self._improved = False  # the watched metric, since the last save
+        self.epoch_values: dict[str, float] = {}  # logged outside of the batches
+        self.ended = False  # the script asked to end here
+        self.means: Means | None = None  # set where steps, not epochs, make the rows
+        self.row_steps = 100
+
+    def begin_at(self, mark: Mark) -> None:
+        """Stand at a mark that is on disk, or at the beginning."""
+        self._saved = SavedAt(mark.epochs, mark.steps, time.monotonic())
+        self._row_at = mark.steps
+
+    _row_at = 0
+
+    # -- what the loop tells ----------------------------------------------------------------------
+
+    def at_step(self, mark: Mark) -> None:
+        """Save if it is time; stop if somebody asked."""
+        if self.means is not None:
+            self._step_row(mark)
+        why = why_save_step(self._policy, mark.steps, time.monotonic(), self._saved)
+        if self._improved and self.means is not None:
+            why = why or "the best so far"
+        if why:
+            self._save(step_name(mark.steps), mark)
+        self._stop_if_asked(mark)
+
+    def at_rest(self, mark: Mark) -> None:  # noqa: ARG002  the mark is an older step's
+        """A body without a step: only the clock is looked at."""
+        self._watcher.save_point()
+
+    def at_epoch(self, mark: Mark, target: int) -> None:
+        """Close the row, save if it is time, stop if somebody asked."""
+        self._row(mark)
+        why = why_save_epoch(self._policy, mark.epochs, target, self._saved)
+        if why or self._improved:
+            self._save(epoch_name(mark.epochs), mark)
+        self._stop_if_asked(mark)
+
+    def at_target(self, mark: Mark, *, by_steps: bool) -> None:
+        """The target is reached: what is not saved yet is, under the final name too."""
+        if self.means is not None:
+            self._step_row(mark, close=True)
+        if self._policy.final:
+            if (self._saved.epochs, self._saved.steps) != (mark.epochs, mark.steps):
+                name = step_name(mark.steps) if by_steps else epoch_name(mark.epochs)
+                self._save(name, mark)
+            self._saver.name_last(FINAL)
+
+    def in_between(self, mark: Mark) -> None:
+        """A batch of an evaluation is over: the step before it is what would be saved."""
+        reason = self._watcher.save_point()
+        if reason is not None:
+            self._interrupt(mark, reason)
+
+    # -- rows and the best ------------------------------------------------------------------------
+
+    def _row(self, mark: Mark) -> None:
+        values = {**mark.means_values(), **self.epoch_values}
+        self.epoch_values = {}
+        self._record(mark, values)
+
+    def _step_row(self, mark: Mark, *, close: bool = False) -> None:
+        """In a loop of steps a row is a window of them, or the moment of the watched metric."""
+        assert self.means is not None
+        values = self.means.values()
+        full = mark.steps // self.row_steps > self._row_at // self.row_steps
+        if values and (full or close or self._policy.best in values):
+            self._row_at = mark.steps
+            self.means.clear()
+            self._record(mark, values)
+
+    def _record(self, mark: Mark, values: Mapping[str, float]) -> None:
+        saver = self._saver
+        saver.latest_metrics.update(values)
+        if values:
+            saver.history.add(mark.epochs, mark.steps, values)
+        watched = values.get(self._policy.best) if self._policy.best else None
+        if saver.best is not None and watched is not None and saver.best.beaten_by(watched):
+            saver.best = saver.best.updated(watched, epoch=mark.epochs, step=mark.steps)
+            saver.history.events.append(Event("best", mark.epochs, mark.steps, time.time()))
+            self._improved = True
+
+    # -- saving and stopping ----------------------------------------------------------------------
+
+    def _save(self, name: str, mark: Mark) -> None:
+        self._saver.regular(name, mark, is_best=self._improved)
+        self._improved = False
+        self._saved = SavedAt(mark.epochs, mark.steps, time.monotonic())
+
+    def _stop_if_asked(self, mark: Mark) -> None:
+        reason = self._watcher.save_point()
+        if reason is None:
+            return
+        if reason.exit_code == 0:
+            self.ended = True
+        else:
+            self._interrupt(mark, reason)
+
+    def _interrupt(self, mark: Mark, reason: StopReason) -> None:
+        event = Event("interrupted", mark.epochs, mark.steps, time.time(), reason.word)
+        self._saver.history.events.append(event)
+        report = self._saver.emergency(INTERRUPTED, mark)
+        self._tell(
+            f"{reason.word}: saved {report.path.name} at epoch {mark.epochs}, step {mark.steps}; "
+            "the same command with --resume auto goes on from there"
+        )
+        raise RunStop(reason)
+
+
+def best_of(policy: SavePolicy) -> Best | None:
+    """The best so far of a policy that watches a metric: none yet."""
+    return Best(policy.best, policy.mode) if policy.best else None

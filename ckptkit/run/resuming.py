@@ -1,0 +1,106 @@
+"""Filling a run from a checkpoint: settings first, then the live objects, then its own place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ckptkit.report.values import LoadReport
+from ckptkit.run.asked import changed_fields, winning_fields
+from ckptkit.run.history import Event, History
+from ckptkit.run.mark import Mark
+from ckptkit.run.metrics import Best
+from ckptkit.run.sections import put_gradients, read_mark, read_section
+from ckptkit.run.settings import Change, Policy, compare_settings, require_architecture
+from ckptkit.verbs.open import load
+from ckptkit.verbs.restore import restore
+
+
+class Stored(NamedTuple):
+    """What a checkpoint says of the run, apart from the live objects."""
+
+    mark: Mark
+    history: Any
+    metrics: Mapping[str, Any]
+    config: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    trackers: Mapping[str, Any]
+    probe: Any
+    gradients: Any
+
+
+class Resumed(NamedTuple):
+    """What a resume did, for the run to tell."""
+
+    report: LoadReport
+    changes: list[Change]
+    notes: list[str]
+
+
+def read_stored(path: Path) -> Stored:
+    """Read everything of a run that is no live object. Raises: as ``load``; MismatchError."""
+    with load(path) as checkpoint:
+        config = read_section(checkpoint, "config")
+        config = config if isinstance(config, Mapping) else {}
+        own = "settings" in config and "asked" in config
+        metrics = read_section(checkpoint, "metrics")
+        trackers = read_section(checkpoint, "trackers")
+        return Stored(
+            mark=read_mark(checkpoint),
+            history=read_section(checkpoint, "history"),
+            metrics=metrics if isinstance(metrics, Mapping) else {},
+            config=config["settings"] if own else config,
+            asked=config["asked"] if own else {},
+            trackers=trackers if isinstance(trackers, Mapping) else {},
+            probe=read_section(checkpoint, "probe"),
+            gradients=read_section(checkpoint, "gradients"),
+        )
+
+
+def fill(
+    path: Path, stored: Stored, state: Mapping[str, Any], *, settings: Mapping[str, Any],
+    asked: Mapping[str, Any], policies: Mapping[str, Policy], force: bool,
+    options: Mapping[str, Any],
+) -> Resumed:  # fmt: skip
+    """Refuse a changed architecture, then restore. Raises: SettingConflictError; as ``restore``."""
+    changes = compare_settings(settings, stored.config, policies)
+    require_architecture(changes, path, force=force)
+    changed = changed_fields(asked, stored.asked) | {c.name.rpartition(".")[2] for c in changes}
+    given = dict(options)
+    given.setdefault("on_conflict", winning_fields(changed))
+    report = restore(path, state, mode="resume", **given)
+    notes = []
+    if isinstance(stored.gradients, Mapping):
+        notes += [f"a waiting gradient has no parameter here: {name}" for name in
+                  put_gradients(state, stored.gradients)]  # fmt: skip
+    if stored.mark.rng is None:
+        notes.append("it has no random streams: they go on as the script seeded them")
+    if not stored.mark.epochs and not stored.mark.steps:
+        notes.append("it does not say how far training was: counting begins at 0")
+    return Resumed(report, changes, notes)
+
+
+def history_from(stored: Stored, path: Path) -> tuple[History, list[str]]:
+    """The history that a checkpoint holds, with the resume noted in it.
+
+    One that is no history is left out, and said: a new one begins, the old file is kept.
+    """
+    history, notes = History(), []
+    if isinstance(stored.history, Mapping):
+        try:
+            history.restore(stored.history)
+        except (ValueError, TypeError) as exc:
+            history = History()
+            notes.append(f"its history cannot be read ({exc}): a new one begins")
+    mark = stored.mark
+    event = Event("resumed", mark.epochs, mark.steps, time.time(), path.name)
+    history.events.append(event)
+    return history, notes
+
+
+def best_from(best: Best | None, stored: Stored) -> Best | None:
+    """The best so far, if the checkpoint watched the same metric."""
+    told = stored.metrics.get("best")
+    return best if best is None or not isinstance(told, Mapping) else best.from_tree(told)

@@ -1,0 +1,296 @@
+"""``ckptkit.Run``: what a training script holds, so that it may be stopped anywhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ckptkit.errors import CkptkitError
+from ckptkit.run.asked import asked_settings
+from ckptkit.run.counting import StepCounter, optimizers_in
+from ckptkit.run.decide import Decision, decide
+from ckptkit.run.emergency import classify, smaller_batch_command
+from ckptkit.run.experiment import Experiment
+from ckptkit.run.json_file import write_json
+from ckptkit.run.keeper import Keeper, RunStop, best_of
+from ckptkit.run.loop import Loop
+from ckptkit.run.metrics import Means, as_number
+from ckptkit.run.policy import SavePolicy
+from ckptkit.run.resuming import best_from, fill, history_from, read_stored
+from ckptkit.run.retention import Retention
+from ckptkit.run.saver import Recipe, Saver
+from ckptkit.run.sections import check_names, has_moving_buffers
+from ckptkit.run.settings import Policy, as_settings, policies_of
+from ckptkit.run.stop import StopWatcher
+from ckptkit.run.tell import Tell, ask_on_terminal, settings_table, to_stderr
+from ckptkit.storage.leftovers import clean_leftovers
+from ckptkit.storage.lock import FolderLock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run behaves; every field is a keyword of ``Run``.
+
+    ``resume``: "auto", "never", "latest", "best", the name of a run or of a checkpoint, a path;
+    None asks on a terminal and begins anew elsewhere. ``config``: the settings, as a mapping, a
+    dataclass or a namespace. ``policies``: which of them are "free" or "architecture"; ``force``
+    overrides a refusal. ``generators``: random generators of the script's own, by name.
+    ``restore``: options of ``ckptkit.restore``. ``max_time_s``: save and leave in time.
+    ``tell``: called with every message, one paragraph each.
+    """
+
+    resume: str | os.PathLike[str] | None = None
+    config: Any = None
+    save: SavePolicy = field(default_factory=SavePolicy)
+    retention: Retention = field(default_factory=Retention)
+    seed: int = 0
+    generators: Mapping[str, Any] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    force: bool = False
+    restore: Mapping[str, Any] = field(default_factory=dict)
+    trainer: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    side_files: Mapping[str, Any] = field(default_factory=dict)
+    max_time_s: float | None = None
+    row_steps: int = 100
+    tell: Tell = to_stderr
+    ask: Callable[[str], bool] | None = None
+
+
+class Run:
+    """A training run in a folder: entered with ``with``, looped over, stopped and gone on with.
+
+    Raises when entered: what ``decide`` and ``ckptkit.restore`` raise; LockedError while another
+    process trains in the same folder.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], state: Mapping[str, Any], **options: Any
+    ) -> None:
+        """``folder`` holds this run and its successors; ``state`` is what ``ckptkit.save`` takes.
+
+        ``options`` are the fields of ``RunOptions``.
+        """
+        check_names(state)
+        self._root, self.state = Path(folder), state
+        self.options = RunOptions(**options)
+        self.tell = self.options.tell
+        self.stopped = ""  # why it was left early, if it was
+
+    # -- entering and leaving ---------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        options = self.options
+        ask = options.ask or ask_on_terminal()
+        decision = decide(self._root, options.resume, datetime.now().astimezone(), ask)
+        self.experiment: Experiment = decision.experiment
+        self._lock = FolderLock(self.experiment.folder)
+        try:
+            self._set_up(decision)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._watcher.listen()
+        return self
+
+    def _set_up(self, decision: Decision) -> None:
+        options = self.options
+        clean_leftovers(self.experiment.checkpoints)
+        optimizers = optimizers_in(self.state)
+        settings, asked = as_settings(options.config), asked_settings(self.state)
+        recipe = Recipe(
+            state=self.state, config={"settings": settings, "asked": asked},
+            trainer=options.trainer, versions=options.versions, side_files=options.side_files,
+            latest=options.save.last, retention=options.retention,
+        )  # fmt: skip
+        self._saver = Saver(self.experiment, recipe, self.tell)
+        self._saver.best = best_of(options.save)
+        self._watcher = StopWatcher(max_time_s=options.max_time_s)
+        self._counter = StepCounter(optimizers)
+        self._keeper = Keeper(self._saver, options.save, self._watcher, self.tell)
+        self._keeper.row_steps = options.row_steps
+        self._loop = Loop(
+            self._counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
+            generators=options.generators,
+        )  # fmt: skip
+        self._evaluating: Means | None = None
+        if decision.note:
+            self.tell(decision.note)
+        for one in decision.skipped:
+            self.tell(f"skipped {one.path.name}: {one.reason}")
+        if decision.checkpoint is None:
+            self._loop.start()
+        else:
+            self._go_on(decision.checkpoint, settings, asked)
+        self._keeper.begin_at(self._loop.mark)
+        write_json(self.experiment.config_file, _jsonable(settings))
+
+    def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+        options = self.options
+        stored = read_stored(path)
+        policies = {**policies_of(options.config), **options.policies}
+        given = {"trainer": options.trainer, **options.restore}
+        resumed = fill(
+            path, stored, self.state, settings=settings, asked=asked, policies=policies,
+            force=options.force, options=given,
+        )  # fmt: skip
+        self.report = resumed.report
+        self._loop.resume(stored.mark)
+        self._saver.history, notes = history_from(stored, path)
+        self._saver.best = best_from(self._saver.best, stored)
+        self._saver.latest_metrics = dict(stored.metrics.get("latest") or {})
+        self._saver.trackers = dict(stored.trackers)
+        if path.parent == self.experiment.checkpoints:
+            self._saver.last = path
+        self.tell(f"resumed from {path}: epoch {stored.mark.epochs}, step {stored.mark.steps}")
+        for text in (settings_table(resumed.changes), str(resumed.report), *resumed.notes, *notes):
+            if text:
+                self.tell(text)
+
+    report: Any = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:  # fmt: skip
+        self._watcher.unlisten()
+        try:
+            return self._leave(error)
+        finally:
+            self._counter.detach()
+            self._lock.release()
+
+    def _leave(self, error: BaseException | None) -> bool:
+        if isinstance(error, RunStop):
+            self.stopped = error.reason.word
+            if _in_notebook():
+                return True
+            raise SystemExit(error.reason.exit_code) from None
+        if isinstance(error, Exception):
+            self._emergency(error)
+        return False
+
+    def _emergency(self, error: Exception) -> None:
+        """Save what a failed step left whole, under a name that no regular checkpoint has."""
+        mark = self._loop.mark
+        if self._counter.torn:
+            self.tell("the optimizer failed inside its step: what it left is not saved")
+            return
+        found = classify(error, mark.epochs + 1)
+        try:
+            report = self._saver.emergency(found.name, mark)
+        except (CkptkitError, RuntimeError, OSError) as second:
+            self.tell(f"{found.kind}: and it could not be saved: {second}")
+            return
+        where = f"epoch {mark.epochs}, step {mark.steps}"
+        self.tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where})")
+        if has_moving_buffers(self.state):
+            self.tell("running statistics (BatchNorm) may have moved in the step that failed")
+        if found.kind == "out of memory":
+            size = as_settings(self.options.config).get("batch_size")
+            command = smaller_batch_command(
+                sys.argv, size if isinstance(size, int) else None, str(report.path)
+            )
+            self.tell(f"go on with a smaller batch: {command}")
+
+    # -- the loops --------------------------------------------------------------------------------
+
+    def epochs(self, target: int) -> Iterator[int]:
+        """Yield the epochs that are left of ``target``, counted from 0 as ``range`` does."""
+        if self._loop.mark.epochs >= target:
+            self.tell(f"{self._loop.mark.epochs} of {target} epochs are complete: nothing to do")
+        return self._loop.epochs(target)
+
+    def batches(self, loader: Any, name: str = "train") -> Iterator[Any]:
+        """Yield the batches that are left of this epoch, in the order they always had."""
+        return self._loop.batches(loader, name)
+
+    def steps(self, target: int) -> Iterator[int]:
+        """Yield the optimizer steps that are left of ``target``: for loops that draw batches."""
+        if self._loop.mark.steps >= target:
+            self.tell(f"{self._loop.mark.steps} of {target} steps are complete: nothing to do")
+        self._keeper.means = self._loop.means
+        return self._loop.steps(target)
+
+    def evaluate(self, loader: Any) -> Iterator[Any]:
+        """Yield the batches of an evaluation, which a signal may end; ``log`` inside averages."""
+        self._evaluating = Means()
+        for batch in loader:
+            yield batch
+            self._keeper.in_between(self._loop.mark)
+        values, self._evaluating = self._evaluating.values(), None
+        self.log(values)
+
+    def log(
+        self, values: Mapping[str, Any] | None = None, /, weight: float = 1.0, **named: Any
+    ) -> None:
+        """Record metrics: averaged inside batches, taken as they are at the end of an epoch."""
+        numbers = {name: as_number(name, v) for name, v in {**(values or {}), **named}.items()}
+        if self._evaluating is not None:
+            self._evaluating.add(numbers, weight)
+        elif self._loop.in_body:
+            self._loop.means.add(numbers, weight)
+        else:
+            self._keeper.epoch_values.update(numbers)
+
+    def stop(self, why: str = "asked") -> None:
+        """End after this step or epoch, with success: early stopping."""
+        self._watcher.ask(why, 0)
+        self.stopped = why
+
+    # -- where it stands --------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return self._loop.mark.epochs
+
+    @property
+    def step(self) -> int:
+        """Completed optimizer steps."""
+        return self._loop.mark.steps
+
+    @property
+    def best(self) -> float | None:
+        """The best value so far of the watched metric."""
+        return None if self._saver.best is None else self._saver.best.value
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """The rows so far, as columns."""
+        return self._saver.history.columns()
+
+    @property
+    def folder(self) -> Path:
+        """This run's own folder."""
+        return self.experiment.folder
+
+
+def _jsonable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for people: what JSON has no form for is told as text."""
+    plain = (type(None), bool, int, str)
+    return {
+        name: value if isinstance(value, plain) else _text(value)
+        for name, value in settings.items()
+    }
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return [_text(one) if not isinstance(one, (int, str, bool)) else one for one in value]
+    return str(value)
+
+
+def _in_notebook() -> bool:
+    """Say whether a person's cell runs this: leaving the process would end the kernel."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None

@@ -1,0 +1,56 @@
+"""What a run says to the person in front of it: on stderr, a line each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+from ckptkit.run.settings import Change
+
+Tell = Callable[[str], None]
+
+
+def to_stderr(text: str) -> None:
+    """Say it, each line after our name."""
+    for line in text.splitlines():
+        sys.stderr.write(f"ckptkit: {line}\n")
+    sys.stderr.flush()
+
+
+def quiet(_text: str) -> None:
+    """Say nothing."""
+
+
+def ask_on_terminal() -> Callable[[str], bool] | None:
+    """Return what asks a yes-or-no question; None where nobody could answer it."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return _asked
+
+
+def _asked(question: str) -> bool:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (KeyboardInterrupt, EOFError):
+        return False
+
+
+def settings_table(changes: Iterable[Change]) -> str:
+    """The settings that differ: asked, saved, used, in aligned columns."""
+    rows = [("setting", "asked", "saved", "used")]
+    rows += [(c.name, _short(c.asked), _short(c.saved), _short(c.used)) for c in changes]
+    if len(rows) == 1:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _short(value: object) -> str:
+    text = ascii(value) if not isinstance(value, str) else value
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 40 else text[:37] + "..."
