@@ -8,12 +8,9 @@ from typing import Any
 import torch
 
 from ckptkit.nodes import MapNode, Node, SeqNode, TensorNode
-from ckptkit.torch_bridge.kinds import kind_of
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.values import Fill
 from ckptkit.tree import path_text, to_python
-
-_TREE = "tree"
 
 
 def is_array(value: Any) -> bool:
@@ -25,7 +22,6 @@ class TreeFill:
     """One live tree and the node that fills it. Making it changes nothing.
 
     ``extra`` are places that only the live tree has: they stay. ``faults`` are sentences.
-    Objects with a state of their own inside the tree are left alone.
     """
 
     def __init__(self, live: Any, node: Node) -> None:
@@ -58,7 +54,7 @@ class TreeFill:
         if isinstance(self._live, dict):
             _update(self._live, self._value)
         elif isinstance(self._live, list):
-            _replace(self._live, self._value)
+            self._live[:] = self._value
 
     def _check_root(self) -> None:
         live, node = self._live, self._node
@@ -134,29 +130,12 @@ def _fits(live: Any, node: TensorNode) -> bool:
     )
 
 
-def _is_object(value: Any) -> bool:
-    return kind_of(value) != _TREE
-
-
 def _update(live: dict[Any, Any], value: dict[Any, Any]) -> None:
     for key, new in value.items():
-        if key not in live or not _is_object(live[key]):
-            live[key] = _merged(live.get(key), new)
-
-
-def _replace(live: list[Any], value: list[Any]) -> None:
-    if any(map(_is_object, live)):  # their part of the value was taken out
-        return
-    live[:] = value
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if old is new:
-        return old
-    if isinstance(old, dict) and isinstance(new, dict):
-        _update(old, new)
-        return old
-    if type(old) is list and type(new) is list:
-        _replace(old, new)
-        return old
-    return new
+        old = live.get(key)
+        if old is not new and isinstance(old, dict) and isinstance(new, dict):
+            _update(old, new)
+        elif old is not new and type(old) is list and type(new) is list:
+            old[:] = new
+        else:
+            live[key] = new

@@ -10,7 +10,7 @@ from ckptkit.match.plan import plan_load
 from ckptkit.match.values import Entry
 from ckptkit.nodes import MapNode, Node, SeqNode, TensorNode
 from ckptkit.report.values import ComponentReport, Line
-from ckptkit.torch_bridge.average import AVERAGED_MODEL, SHADOW_PARAMS
+from ckptkit.torch_bridge.average import AVERAGED_MODEL
 from ckptkit.torch_bridge.averages import (
     COUNTERS,
     buffer_names,
@@ -24,12 +24,14 @@ from ckptkit.torch_bridge.averages import (
     shadows,
 )
 from ckptkit.torch_bridge.optimizers import plain
-from ckptkit.torch_bridge.parameter_names import ParameterNames, parameter_names
+from ckptkit.torch_bridge.parameter_names import ParameterNames, names_of
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.values import Fill
 from ckptkit.verbs.restoring.absent import absent
 from ckptkit.verbs.restoring.lines import lines_of
 from ckptkit.verbs.restoring.modules import plan_module
+from ckptkit.verbs.restoring.nested import flat_targets
+from ckptkit.verbs.restoring.optimizer_match import target_names
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.sections import Place, find_place
 from ckptkit.verbs.restoring.settling import Settled, settle
@@ -47,9 +49,15 @@ class _Stored(NamedTuple):
     fields: dict[str, Any]
 
 
-def plan_average(name: str, live: Any, request: Request) -> Planned:
+def plan_average_component(name: str, live: Any, request: Request) -> Planned:
     """Plan one average; a Planner."""
-    return plan_average_at(name, live, request, find_place(name, SECTION, request, is_average))
+    place = find_place(name, SECTION, request, is_average)
+    if place.node is None:
+        return absent(name, KIND, place, request)
+    stored = _read(place.node)
+    if form_of(live) == AVERAGED_MODEL:
+        return _plan_model(name, live, request, place, stored)
+    return _plan_shadows(name, live, request, place, stored)
 
 
 def is_average(node: Node) -> bool:
@@ -57,16 +65,6 @@ def is_average(node: Node) -> bool:
     return isinstance(node, MapNode) and any(
         isinstance(node.get(word), (MapNode, SeqNode)) for word in _WEIGHTS
     )
-
-
-def plan_average_at(name: str, live: Any, request: Request, place: Place) -> Planned:
-    """Plan one average whose state lies at ``place``."""
-    if place.node is None:
-        return absent(name, KIND, place, request)
-    stored = _read(place.node)
-    if form_of(live) == AVERAGED_MODEL:
-        return _plan_model(name, live, request, place, stored)
-    return _plan_shadows(name, live, request, place, stored)
 
 
 def _read(node: MapNode) -> _Stored:
@@ -118,7 +116,7 @@ def _named_weights(weights: Node, module: Any) -> tuple[Any, tuple[str, ...]]:
     """Give a list the names of the module's parameters, if every shape agrees in order."""
     if isinstance(weights, MapNode):
         return weights, ()
-    names = parameter_names({"average": module})
+    names = names_of([(("average",), module)])
     parameters = names.in_section("average")
     return _by_order(weights, list(parameters.items()))
 
@@ -158,7 +156,7 @@ def _with_buffers(
 def _plan_shadows(name: str, live: Any, request: Request, place: Place, stored: _Stored) -> Planned:
     """Match the weights with the list by the names that the live model gives it."""
     facts = shadow_facts(live)
-    names = _names_of(facts, parameter_names(request.targets))
+    names = _names_of(facts, target_names(request))
     weights: Any = stored.weights
     notes: tuple[str, ...] = ()
     if isinstance(weights, SeqNode):
@@ -252,7 +250,7 @@ def _buffers_of(request: Request, stored: Mapping[str, Node], labels: Sequence[s
     """Name stored entries that are buffers of the model that gives the names."""
     wanted = set(labels)
     buffers: set[str] = set()
-    for value in request.targets.values():
+    for _, value in flat_targets(request.targets):
         if callable(getattr(value, "named_buffers", None)):
             buffers |= set(buffer_names(value))
     return [key for key in stored if key in buffers and key not in wanted]
@@ -264,6 +262,3 @@ def _refused(name: str, place: Place, fault: str) -> Planned:
             name=name, kind=KIND, status="refused", source=place.source, faults=(fault,)
         )
     )
-
-
-__all__ = ["SHADOW_PARAMS", "is_average", "plan_average", "plan_average_at"]

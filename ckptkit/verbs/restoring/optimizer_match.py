@@ -10,8 +10,9 @@ from ckptkit.match.plan import plan_load
 from ckptkit.match.values import Entry, LiveParameter, OptimizerPlan, Shape, StoredParameter
 from ckptkit.nodes import MapNode, Node, TensorNode
 from ckptkit.torch_bridge.optimizers import live_parameters
-from ckptkit.torch_bridge.parameter_names import parameter_names
+from ckptkit.torch_bridge.parameter_names import ParameterNames, names_of
 from ckptkit.torch_bridge.wanted import describe_module
+from ckptkit.verbs.restoring.nested import flat_targets
 from ckptkit.verbs.restoring.optimizer_groups import plain_settings
 from ckptkit.verbs.restoring.planned import Request
 from ckptkit.verbs.restoring.stored_optimizer import StoredOptimizer
@@ -33,7 +34,7 @@ class Matched(NamedTuple):
 
 def match_parameters(stored: StoredOptimizer, optimizer: Any, request: Request) -> Matched:
     """Match by the names that the modules among the targets give; the optimizer follows them."""
-    found = live_parameters(optimizer, parameter_names(request.targets))
+    found = live_parameters(optimizer, target_names(request))
     live_sections = tuple(dict.fromkeys(name.section for _, name, _ in found if name.section))
     qualify = len(live_sections) > 1 and len({*filter(None, stored.sections)}) > 1
     renamed = _renamed(live_sections, request)
@@ -118,19 +119,19 @@ def _live_order(sections: Sequence[str], request: Request, *, qualify: bool) -> 
 
 
 def stored_weights(section: str, request: Request) -> StoredState | None:
-    """Read the stored state_dict at a path such as ``models/generator``."""
-    node: Node = request.checkpoint.document
-    for key in section.split("/"):
-        node = node.get(key) if isinstance(node, MapNode) else None
+    """Read the stored state_dict of a module; one inside a mapping is ``models/generator``."""
+    node: Node = request.checkpoint.document.get(section)
     return read_state(section, node) if isinstance(node, MapNode) else None
 
 
 def live_module(section: str, request: Request) -> Any:
-    """Return the live object at such a path among the targets, or None."""
-    value: Any = request.targets
-    for key in section.split("/"):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    """Return the live object of this name among the targets, or None."""
+    return dict(flat_targets(request.targets)).get(section)
+
+
+def target_names(request: Request) -> ParameterNames:
+    """Name the parameters of all modules among the targets, however deep they lie."""
+    return names_of(((name,), value) for name, value in flat_targets(request.targets))
 
 
 def _tensors(weights: StoredState | None) -> list[tuple[str, TensorNode]]:

@@ -27,16 +27,7 @@ KIND = "optimizer"
 
 def plan_optimizer_component(name: str, live: Any, request: Request) -> Planned:
     """Plan one optimizer; a Planner."""
-    return plan_optimizer_at(name, live, request, place_of(name, request))
-
-
-def place_of(name: str, request: Request) -> Place:
-    """Find the stored state of the optimizer that is called ``name``."""
-    return find_place(name, KIND, request, is_optimizer)
-
-
-def plan_optimizer_at(name: str, live: Any, request: Request, place: Place) -> Planned:
-    """Plan one optimizer whose state lies at ``place``."""
+    place = find_place(name, KIND, request, is_optimizer)
     if place.node is None:
         return absent(name, KIND, place, request)
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ckptkit.nodes import MapNode
 from ckptkit.torch_bridge.kinds import kind_of
 from ckptkit.torch_bridge.optimizers import in_form_of
-from ckptkit.torch_bridge.parameter_names import live_objects
 from ckptkit.torch_bridge.scheduler_fields import DRIVEN
+from ckptkit.verbs.restoring.nested import flat_targets
 from ckptkit.verbs.restoring.optimizer_groups import SettledGroups, Source, settle_own
 from ckptkit.verbs.restoring.optimizer_match import match_parameters
 from ckptkit.verbs.restoring.planned import Request
@@ -34,8 +33,7 @@ def attached_schedules(optimizer: Any, request: Request) -> list[Attached]:
     if request.mode != "resume":
         return []
     found = []
-    for path, value in _of_kind("scheduler", request):
-        name = "/".join(map(str, path))
+    for name, value in _of_kind("scheduler", request):
         place = find_place(name, "scheduler", request, is_schedule)
         if getattr(value, "optimizer", None) is optimizer and place.node is not None:
             found.append(Attached(name, value, place))
@@ -102,10 +100,9 @@ def schedule_of(name: str, scheduler: Any, place: Place, request: Request) -> Se
 
 def _settled_optimizer(optimizer: Any, request: Request) -> SettledGroups | None:
     """Decide the groups of the optimizer exactly as its own planner does."""
-    for path, value in _of_kind("optimizer", request):
+    for name, value in _of_kind("optimizer", request):
         if value is not optimizer:
             continue
-        name = "/".join(map(str, path))
         place = find_place(name, "optimizer", request, is_optimizer)
         if place.node is None:
             break
@@ -118,6 +115,5 @@ def _settled_optimizer(optimizer: Any, request: Request) -> SettledGroups | None
     return None
 
 
-def _of_kind(kind: str, request: Request) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    targets: Mapping[str, Any] = request.targets
-    return ((path, value) for path, value in live_objects(targets) if kind_of(value) == kind)
+def _of_kind(kind: str, request: Request) -> list[tuple[str, Any]]:
+    return [(name, one) for name, one in flat_targets(request.targets) if kind_of(one) == kind]

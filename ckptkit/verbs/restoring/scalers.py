@@ -19,21 +19,12 @@ KIND = "scaler"
 _NEEDED = ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
 
 
-def plan_scaler(name: str, live: Any, request: Request) -> Planned:
-    """Plan one scaler; a Planner."""
-    return plan_scaler_at(name, live, request, find_place(name, KIND, request, is_scaler))
-
-
-def is_scaler(node: Node) -> bool:
-    """Say whether a node has the form of a scaler's state; a disabled one's is empty."""
-    return isinstance(node, MapNode) and ("scale" in node or not len(node))
-
-
-def plan_scaler_at(name: str, live: Any, request: Request, place: Place) -> Planned:
-    """Plan one scaler whose state lies at ``place``.
+def plan_scaler_component(name: str, live: Any, request: Request) -> Planned:
+    """Plan one scaler; a Planner.
 
     Full precision then and half precision now, or the reverse, is allowed: it is said.
     """
+    place = find_place(name, KIND, request, is_scaler)
     if place.node is None:
         return absent(name, KIND, place, request)
     stored = {key: plain(revive(value)) for key, value in place.node.items()}
@@ -57,6 +48,11 @@ def plan_scaler_at(name: str, live: Any, request: Request, place: Place) -> Plan
     state = {**stored, **settled.used}
     error = MismatchError if lacking else SettingConflictError
     return Planned(report, finish=lambda: give_scaler(live, state), error=error)
+
+
+def is_scaler(node: Node) -> bool:
+    """Say whether a node has the form of a scaler's state; a disabled one's is empty."""
+    return isinstance(node, MapNode) and ("scale" in node or not len(node))
 
 
 def _disabled(name: str, place: Place, stored: dict[Any, Any]) -> Planned:

@@ -11,22 +11,18 @@ from ckptkit.torch_bridge.schedulers import give_state, write_rates
 from ckptkit.verbs.restoring.absent import absent
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.rates import is_schedule, schedule_of
-from ckptkit.verbs.restoring.sections import Place, find_place
+from ckptkit.verbs.restoring.sections import find_place
 
 KIND = "scheduler"
 
 
-def plan_scheduler(name: str, live: Any, request: Request) -> Planned:
-    """Plan one scheduler; a Planner."""
-    return plan_scheduler_at(name, live, request, find_place(name, KIND, request, is_schedule))
-
-
-def plan_scheduler_at(name: str, live: Any, request: Request, place: Place) -> Planned:
-    """Plan one scheduler whose state lies at ``place``.
+def plan_scheduler_component(name: str, live: Any, request: Request) -> Planned:
+    """Plan one scheduler; a Planner.
 
     Its rates are written into the optimizer again when it is finished, so that the order of the
     components does not matter.
     """
+    place = find_place(name, KIND, request, is_schedule)
     if place.node is None:
         return absent(name, KIND, place, request)
     settled = schedule_of(name, live, place, request)

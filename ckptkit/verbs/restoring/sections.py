@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ckptkit.nodes import MapNode, Node, SeqNode
+from ckptkit.torch_bridge.kinds import kind_of
+from ckptkit.verbs.restoring.nested import JOINT, flat_targets
 from ckptkit.verbs.restoring.planned import Request
 
 NOTHING = "the checkpoint has nothing for it"
@@ -30,24 +32,17 @@ def find_place(name: str, section: str, request: Request, is_one: IsOne) -> Plac
     own = document.get(name)
     if own is not None:
         return _inside(name, name, own, is_one)
-    if "/" in name:
-        return _at_path(name, document, is_one)
     shared = document.get(section)
-    if shared is None:
+    if shared is None or JOINT in name or (is_one(shared) and not _is_alone(name, request)):
         return Place(name, None, NOTHING)
     return _inside(name, section, shared, is_one)
 
 
-def _at_path(name: str, document: Node, is_one: IsOne) -> Place:
-    """Follow the path of an object that lies in a mapping or list among the targets."""
-    node = document
-    for key in name.split("/"):
-        if isinstance(node, SeqNode):
-            node = node.items[int(key)] if key.isdigit() and int(key) < len(node) else None
-        else:
-            node = node.get(key) if isinstance(node, MapNode) else None
-    found = is_one(node)
-    return Place(name, node if found else None, "" if found else NOTHING)
+def _is_alone(name: str, request: Request) -> bool:
+    """Say whether no other target is of the kind of this one."""
+    targets = flat_targets(request.targets)
+    kind = kind_of(dict(targets).get(name))
+    return sum(kind_of(value) == kind for _, value in targets) <= 1
 
 
 def _inside(name: str, source: str, node: Node, is_one: IsOne) -> Place:

@@ -12,21 +12,15 @@ from ckptkit.tree import walk
 from ckptkit.types import Coverage
 from ckptkit.verbs.restoring.absent import absent
 from ckptkit.verbs.restoring.planned import Planned, Request
-from ckptkit.verbs.restoring.sections import Place
+from ckptkit.verbs.restoring.sections import NOTHING, Place
 
 KIND = "stateful"
 
 
-def plan_stateful(name: str, live: Any, request: Request) -> Planned:
-    """Plan one object whose section bears its name; a Planner."""
+def plan_stateful_component(name: str, live: Any, request: Request) -> Planned:
+    """Plan one object whose section bears its name; only the object knows what fits it."""
     document = request.checkpoint.document
-    found = name in document
-    why = "" if found else "the checkpoint has nothing for it"
-    return plan_stateful_at(name, live, request, Place(name, document.get(name), why))
-
-
-def plan_stateful_at(name: str, live: Any, request: Request, place: Place) -> Planned:
-    """Plan one object whose state lies at ``place``; only the object knows what fits it."""
+    place = Place(name, document.get(name), "" if name in document else NOTHING)
     if place.why:
         return absent(name, KIND, place, request)
     faults = []
