@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ckptkit.algebra.operation import Action, Applied, Memo, Operation, State
-from ckptkit.errors import MigrationError
+from ckptkit.errors import CkptkitError, MigrationError
 from ckptkit.nodes import Node
 from ckptkit.tree import equal
 
@@ -26,8 +26,13 @@ class Custom(Operation):
     backward: Function | None = None
 
     def apply(self, state: State, memo: Memo | None = None) -> Applied:  # noqa: ARG002
-        """Run the function; every name that changed is in some action."""
-        made = self.forward(dict(state))
+        """Run the function; every name that changed is in some action. Raises: MigrationError."""
+        try:
+            made = self.forward(dict(state))
+        except CkptkitError:
+            raise
+        except Exception as exc:
+            raise MigrationError(str(self), f"failed: {type(exc).__name__}: {exc}") from exc
         if not all(type(name) is str for name in made):
             raise MigrationError(str(self), "makes a name that is no text", "names")
         return Applied(dict(made), tuple(_actions(state, made)))

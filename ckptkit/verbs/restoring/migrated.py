@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from ckptkit.nodes import MapNode
+from ckptkit.protocols import SectionMigrator
+from ckptkit.report.values import ComponentReport
 from ckptkit.verbs.open import Checkpoint
+from ckptkit.verbs.section_migration import SectionMigration, migrate_sections
 
 
 def migrate_document(
-    checkpoint: Checkpoint, trainer: str, migrators: Sequence[Any]
-) -> tuple[MapNode, tuple[str, ...]]:
-    """Return the migrated document and the titles of what was applied; no file is changed.
+    checkpoint: Checkpoint, trainer: str, migrators: Sequence[SectionMigrator]
+) -> SectionMigration:
+    """Lead every section to its newest version, by what is registered and by ``migrators``.
 
-    ``trainer`` names whose migrators apply; "" is the one that the checkpoint itself names.
+    ``trainer`` names whose migrators apply; "" is the one that the checkpoint itself names. No
+    file is changed. Raises: MigrationError, NewerSchemaError.
     """
-    sealed = checkpoint.sealed
-    trainer = trainer or ("" if sealed is None else sealed.manifest.trainer)
-    if not trainer and not migrators:
-        return checkpoint.document, ()
-    from ckptkit.verbs.section_migration import migrate_sections
+    from ckptkit.verbs.migrators import known_migrators, owner_of
 
-    versions = (
-        {} if sealed is None else {entry.name: entry.version for entry in sealed.manifest.sections}
-    )
-    document, _, titles = migrate_sections(checkpoint.document, trainer, versions, migrators, None)
-    return document, tuple(titles)
+    manifest = None if checkpoint.sealed is None else checkpoint.sealed.manifest
+    versions = {} if manifest is None else {one.name: one.version for one in manifest.sections}
+    owner = owner_of(trainer, migrators, "" if manifest is None else manifest.trainer)
+    if not owner:
+        return SectionMigration(document=checkpoint.document, versions=versions)
+    known = known_migrators(migrators)
+    return migrate_sections(checkpoint.document, owner, versions, known)
+
+
+def with_migrated(
+    components: Iterable[ComponentReport], migration: SectionMigration
+) -> tuple[ComponentReport, ...]:
+    """The reports, each with the lines of the section that fills it."""
+    told = []
+    for one in components:
+        section = (one.source or one.name).partition("/")[0]
+        lines = migration.lines.get(section, ())
+        told.append(replace(one, lines=(*one.lines, *lines)) if lines else one)
+    return tuple(told)

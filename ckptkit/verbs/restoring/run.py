@@ -14,10 +14,11 @@ from ckptkit.verbs.restoring.asked_for import AskedFor
 from ckptkit.verbs.restoring.components import import_bridge, plan_components
 from ckptkit.verbs.restoring.digests import DigestBook
 from ckptkit.verbs.restoring.left import left_sections
-from ckptkit.verbs.restoring.migrated import migrate_document
+from ckptkit.verbs.restoring.migrated import migrate_document, with_migrated
 from ckptkit.verbs.restoring.nested import flat_targets, with_nested_sections
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.refusal import refusal
+from ckptkit.verbs.section_migration import SectionMigration
 
 Source = FilePath | str | Checkpoint
 
@@ -38,8 +39,8 @@ def _run(
 ) -> LoadReport:
     with paused_gc():
         named = flat_targets(targets)
-        document, titles = migrate_document(opened, asked.trainer, asked.migrators)
-        document = with_nested_sections(document, [name for name, _ in named])
+        migration = migrate_document(opened, asked.trainer, asked.migrators)
+        document = with_nested_sections(migration.document, [name for name, _ in named])
         checkpoint = replace(opened, document=document)
         request = Request(
             checkpoint=checkpoint, targets=targets, mode=asked.mode, policy=asked.policy,
@@ -47,8 +48,8 @@ def _run(
             digests=DigestBook(checkpoint),
         )  # fmt: skip
         parts = plan_components(named, request)
-    migrated = (*opened.steps, *titles)
-    report = _report(request, [part.report for part in parts], migrated)
+    told = [part.report for part in parts]
+    report = _report(request, with_migrated(told, migration), migration)
     if not report.ok:
         error = refusal(report, parts)
         if planned and isinstance(error.report, LoadReport):
@@ -57,7 +58,9 @@ def _run(
     if planned:
         return report
     _carry_out(parts, request, asked)
-    return replace(report, components=tuple(part.outcome(part.report) for part in parts))
+    return replace(
+        report, components=with_migrated((part.outcome(part.report) for part in parts), migration)
+    )
 
 
 def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> None:
@@ -67,14 +70,14 @@ def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> N
     assert request.digests is not None
     with paused_gc():
         fills = [fill for part in parts for fill in part.prepare()]
-    fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
-    del fills  # before anything is revived: views of the live tensors hold nothing, but cost
+        fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
+        del fills
     for part in parts:
         part.finish()
 
 
 def _report(
-    request: Request, components: Sequence[ComponentReport], migrated: tuple[str, ...]
+    request: Request, components: Sequence[ComponentReport], migration: SectionMigration
 ) -> LoadReport:
     checkpoint = request.checkpoint
     return LoadReport(
@@ -84,9 +87,9 @@ def _report(
         mode=request.mode,
         planned=request.planned,
         components=tuple(components),
-        migrated=migrated,
+        migrated=(*checkpoint.steps, *migration.titles),
         left=tuple(left_sections(components, request)),
-        notes=tuple(_notes(request)),
+        notes=(*_notes(request), *migration.notes),
     )
 
 

@@ -1,0 +1,42 @@
+"""The migrators of this process: those of plugins, and those that the caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ckptkit.errors import MigrationError
+from ckptkit.hooks import manager
+from ckptkit.protocols import SectionMigrator
+
+
+def known_migrators(named: Iterable[SectionMigrator] = ()) -> tuple[SectionMigrator, ...]:
+    """Those that the caller names, and of the plugins' those that begin elsewhere.
+
+    So a script's own migrators win over a plugin's. Raises: PluginConflictError.
+    """
+    own = tuple(named)
+    taken = {one.name for one in own}
+    return (*own, *(one for one in manager.migrators() if one.name not in taken))
+
+
+def owner_of(trainer: str, named: Iterable[SectionMigrator], stated: str = "") -> str:
+    """The trainer whose migrators apply: ``stated`` by the checkpoint, or the one that is named.
+
+    With neither it is the one to whom all of ``named`` belong; "" for nobody.
+    Raises: MigrationError for one that is not the checkpoint's own, and for several.
+    """
+    if stated:
+        if trainer not in ("", stated):
+            raise MigrationError(
+                f"trainer {trainer}", f"the checkpoint was saved by {stated}, which counts its own"
+                " versions", stated,
+            )  # fmt: skip
+        return stated
+    owners = list(dict.fromkeys(one.trainer for one in named))
+    if trainer or not owners:
+        return trainer
+    if len(owners) > 1:
+        raise MigrationError(
+            "migrators", f"belong to {', '.join(owners)}", "one trainer", "name it: trainer=..."
+        )
+    return owners[0]
