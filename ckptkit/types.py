@@ -77,6 +77,8 @@ DTYPES: dict[str, DType] = _dtypes()
 @lru_cache(4096)  # the shapes of a model are few, and asked for again and again
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major strides in elements, as torch makes them (an axis of size 0 counts as 1)."""
+    if len(shape) == 1:  # half of all tensors, when there are very many
+        return (1,)
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)

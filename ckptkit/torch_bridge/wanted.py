@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
@@ -15,14 +15,8 @@ _STRANGE_LAYOUT = "its tensors are sparse, quantized or of a class of their own"
 _NOT_ITS_OWN = "its state_dict gives tensors that are not the memory of the module"
 
 
-class Wanted(NamedTuple):
-    """One name of a state_dict, in the words of ``match.values.Entry``."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    kind: str
-    tie: int = -1
+#: One name of a state_dict, in the order of ``match.values.Entry``: name, dtype, shape, kind, tie.
+Wanted = tuple[str, str, tuple[int, ...], str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +40,13 @@ def describe_module(module: torch.nn.Module) -> WantedState:
     state = live_state(module)
     tensors: dict[str, torch.Tensor] = {}
     odd: dict[str, str] = {}
-    rows: list[tuple[str, Any]] = []
+    rows: list[_Row] = []
     value: Any
     for name, value in state.items():
         mine = own.get(name)
         if mine is not None and value is mine and _is_ordinary(mine):
             tensors[name] = mine
-            rows.append((name, mine))
+            rows.append((name, mine, mine.data_ptr() if mine.is_cpu else 0))
             continue
         if not isinstance(value, torch.Tensor):
             odd[name] = "it has an extra state"
@@ -65,10 +59,11 @@ def describe_module(module: torch.nn.Module) -> WantedState:
             odd[name] = _STRANGE_LAYOUT
         else:
             tensors[name] = mine
-        rows.append((name, tensors.get(name, value)))
+        rows.append((name, tensors.get(name, value), 0))
     return WantedState(entries=tuple(_entries(rows)), tensors=tensors, odd=odd, hidden=hidden)
 
 
+_Row = tuple[str, Any, int]  # a name, what it is, and its address where that was asked already
 _PLAIN_TYPES = frozenset({torch.Tensor, torch.nn.Parameter})
 
 
@@ -121,27 +116,31 @@ def _same_memory(mine: torch.Tensor, shown: torch.Tensor) -> bool:
     )
 
 
-def _entries(rows: list[tuple[str, Any]]) -> Iterator[Wanted]:
-    ties = tie_numbers([value for _, value in rows])
+def _entries(rows: list[_Row]) -> Iterator[Wanted]:
+    ties = _tie_numbers(rows)
     words: dict[torch.dtype, str] = {}
-    for (name, value), tie in zip(rows, ties, strict=True):
+    for (name, value, _), tie in zip(rows, ties, strict=True):
         if not isinstance(value, torch.Tensor):
-            yield Wanted(name, "", (), "value")
+            yield name, "", (), "value", -1
             continue
         dtype = words.get(value.dtype)
         if dtype is None:
             dtype = words[value.dtype] = str(value.dtype).removeprefix("torch.")
         kind = "parameter" if isinstance(value, torch.nn.Parameter) else "buffer"
-        yield Wanted(name, dtype, tuple(value.shape), kind, tie)
+        yield name, dtype, tuple(value.shape), kind, tie
 
 
-def tie_numbers(values: list[Any]) -> list[int]:
+def _tie_numbers(rows: list[_Row]) -> list[int]:
     """Number the groups of values that are one memory seen in one way; -1 for all others."""
+    numbers = [-1] * len(rows)
+    values = [value for _, value, _ in rows]
+    places = [address or _memory_of(value) for _, value, address in rows]
+    if len(set(places)) == len(places):
+        return numbers
     groups: dict[object, list[int]] = {}
-    for index, value in enumerate(values):
-        if isinstance(value, torch.Tensor):
-            groups.setdefault(_memory_of(value), []).append(index)
-    numbers = [-1] * len(values)
+    for index, place in enumerate(places):
+        if place is not None:
+            groups.setdefault(place, []).append(index)
     tied = [group for group in groups.values() if len(group) > 1]
     for number, group in enumerate(_split(tied, values)):
         for index in group:
@@ -149,11 +148,16 @@ def tie_numbers(values: list[Any]) -> list[int]:
     return numbers
 
 
-def _memory_of(tensor: torch.Tensor) -> object:
+def _memory_of(tensor: Any) -> object:
     """Return the address, or the object itself where there is none (meta, sparse, empty)."""
+    if not isinstance(tensor, torch.Tensor):
+        return None
     if tensor.is_meta or tensor.layout is not torch.strided or _is_wrapper(tensor):
         return "object", id(tensor)
-    return tensor.data_ptr() or ("object", id(tensor))
+    address = tensor.data_ptr()
+    if not address:
+        return "object", id(tensor)
+    return address if tensor.is_cpu else (tensor.device, address)
 
 
 def _split(groups: list[list[int]], values: list[Any]) -> Iterator[list[int]]:

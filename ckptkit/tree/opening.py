@@ -51,6 +51,10 @@ class Opener:
 
     def open(self, token: Any) -> Opened:
         """Return the node of ``token`` and the number of children to come."""
+        if type(token) is list and len(token) == 2 and token[0] == t.TENSOR:
+            leaf = self._plain_leaf(token)
+            if leaf is not None:
+                return leaf, 0
         if type(token) not in (list, tuple) or not token or type(token[0]) is not int:
             raise ValueError(f"a {type(token).__name__} that is no token")
         opener, least, most = self._openers.get(token[0], (None, 0, 0))
@@ -59,6 +63,21 @@ class Opener:
         if not least <= len(token) <= most:
             raise ValueError(f"a token of code {token[0]} with {len(token)} items")
         return opener(*token[1:])
+
+    def _plain_leaf(self, token: list[Any]) -> Leaf | None:
+        """The leaf of the token that nearly all are, if it is handed out for the first time.
+
+        Whatever is odd about the token is left to those who say what.
+        """
+        code, number = token
+        if type(code) is not int or type(number) is not int or number in self._handed_out:
+            return None
+        leaf = self.leaves[number] if 0 <= number < len(self.leaves) else None
+        if type(leaf) is not TensorNode or leaf.extra is not None or leaf.rule is not None:
+            return None
+        self._handed_out.add(number)
+        self.compounds.append(leaf)
+        return leaf
 
     def _ref(self, ordinal: Any) -> Opened:
         return self.compounds[check_index(ordinal, len(self.compounds), "node")], 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ckptkit.containers.bytesource import SlicedBytes
 from ckptkit.containers.v2_folder import tensor_source
 from ckptkit.errors import CorruptFileError, ManifestError, TruncatedFileError, UnsafePathError
 from ckptkit.nodes import BlobNode, MapNode, Storage, TensorNode
 from ckptkit.protocols import Opened
-from ckptkit.schema import Manifest, TensorRow, parse_manifest
+from ckptkit.schema import Manifest, TensorRow, TensorTable, parse_manifest
 from ckptkit.tree import unflatten
 from ckptkit.types import DTYPES, MANIFEST_NAME, Limits, Notice, contiguous_strides
 
 MAX_SHOWN = 5
+_SPECIAL = ("blob", "meta")  # flavours that are no bytes of a data file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ def read_sealed(opened: Opened, limits: Limits) -> Sealed:
     blobs = opened.root["files"]
     _check_files(opened, manifest, blobs)
     files = [blobs[entry.name] for entry in manifest.files]
-    leaves = tuple(leaf_of(row, files) for row in manifest.tensors.rows())
+    leaves = tuple(_leaves(manifest.tensors, files))
     document = MapNode(
         (entry.name, unflatten(entry.tokens, leaves, limits, entry.name))
         for entry in manifest.sections
@@ -85,6 +88,25 @@ def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:
                 f"{opened.path}/{entry.name}", f"has {blob.nbytes} bytes",
                 f"{entry.nbytes} by the manifest", "restore the folder from a copy",
             )  # fmt: skip
+
+
+def _leaves(table: TensorTable, files: list[BlobNode]) -> Iterator[TensorNode | BlobNode]:
+    """Yield the leaf of every row, column by column: a row of its own is half of the time."""
+    columns = (table.shapes, table.files, table.starts, table.stops, table.flavours,
+               table.requires_grad, table.devices, table.names, table.dtypes)  # fmt: skip
+    texts = table.numpy_dtypes
+    for row, columned in enumerate(zip(*columns, strict=True)):
+        shape, file, start, stop, flavour, requires_grad, device, name, word = columned
+        dtype = DTYPES.get(word)
+        if flavour in _SPECIAL or dtype is None:
+            yield leaf_of(table.row(row), files)
+            continue
+        source = SlicedBytes(files[file].source, start, stop - start)
+        yield TensorNode(
+            dtype=dtype, shape=shape, strides=contiguous_strides(shape), offset=0,
+            storage=Storage(name, stop - start, source, device), flavour=flavour,
+            requires_grad=requires_grad, numpy_dtype=texts.get(row, "") if texts else "",
+        )  # fmt: skip
 
 
 def leaf_of(row: TensorRow, files: list[BlobNode]) -> TensorNode | BlobNode:

@@ -52,11 +52,8 @@ class Converted(NamedTuple):
 Task = Run | Large | Converted
 
 
-class Located(NamedTuple):
-    """The contiguous bytes of a node: ``start`` of ``source``."""
-
-    source: ByteSource
-    start: int
+#: The contiguous bytes of a node: in what they lie, where they begin, how many, their digest.
+Located = tuple[ByteSource, int, int, bytes]
 
 
 def plan_tasks(
@@ -65,18 +62,26 @@ def plan_tasks(
     locate: Callable[[Fill], Located],
     digest_of: Callable[[Fill], bytes],
 ) -> list[Task]:
-    """Make the tasks, in the order in which they are best begun: giants, then as the files lie."""
+    """Make the tasks, in the order in which they are best begun: giants, then as the files lie.
+
+    ``address_of`` says where bytes may be written as they are, ``locate`` where those lie;
+    ``digest_of`` is for the others.
+    """
     converted: list[Converted] = []
     by_source: dict[int, tuple[ByteSource, list[Piece]]] = {}
     for fill in fills:
-        digest = fill.digest or digest_of(fill)
         address = address_of(fill)
         if address is None:
-            converted.append(Converted(fill, digest))
+            if fill.node.numel:
+                converted.append(Converted(fill, fill.digest or digest_of(fill)))
             continue
-        source, start = locate(fill)
-        group = by_source.setdefault(id(source), (source, []))
-        group[1].append(Piece(fill, address, start, fill.node.nbytes, digest))
+        source, start, nbytes, digest = locate(fill)
+        if not nbytes:
+            continue
+        group = by_source.get(id(source))
+        if group is None:
+            group = by_source[id(source)] = (source, [])
+        group[1].append(Piece(fill, address, start, nbytes, fill.digest or digest))
     tasks: list[Task] = []
     for source, pieces in by_source.values():
         pieces.sort(key=_start)

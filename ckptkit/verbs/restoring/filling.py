@@ -32,9 +32,8 @@ def fill_all(
     Raises: ChecksumError and other ContainerErrors, naming the tensor and saying that the live
     objects are partly filled.
     """
-    fills = [fill for fill in fills if fill.node.numel]
     filler = _Filler(book)
-    tasks = plan_tasks(fills, direct_address, _locate, filler.digest_of)
+    tasks = plan_tasks(fills, direct_address, filler.locate, filler.digest_of)
     try:
         share_out(tasks, filler.work, workers=workers, progress=progress)
     except ContainerError:
@@ -46,16 +45,20 @@ def fill_all(
         mark_changed(fill.tensor for fill in fills)
 
 
-def _locate(fill: Fill) -> Located:
-    source = logical_source(fill.node)
-    if isinstance(source, SlicedBytes):
-        return Located(*source.below())
-    return Located(source, 0)
-
-
 class _Filler:
     def __init__(self, book: DigestBook) -> None:
         self._book = book
+
+    def locate(self, fill: Fill) -> Located:
+        """Find the contiguous bytes of a stored tensor in the file that has them."""
+        node = fill.node
+        row = self._book.row_of(node) if node.rule is None else None
+        if row is not None:
+            return self._book.place(row)
+        source, digest = logical_source(node), self._book.of(node)
+        if isinstance(source, SlicedBytes):
+            return *source.below(), source.nbytes, digest
+        return source, 0, source.nbytes, digest
 
     def digest_of(self, fill: Fill) -> bytes:
         """Return the digest of the stored tensor that the fill reads; b"" if it has none."""

@@ -8,6 +8,7 @@ from ckptkit.match.values import Entry, LoadPlan, Pair, Shape, ShapeMismatch
 from ckptkit.report.values import Line
 
 _KINDS_OF_OUTCOMES = {"skip": "skipped", "slice": "sliced", "custom": "resized"}
+_PLAIN_HOW = ("exact", "prefix")  # of a prefix the notes of the component speak
 _RENAMED_HOW = {
     "rename": "by a rename rule",
     "parametrization": "another form of the same parametrization",
@@ -43,7 +44,8 @@ def _lines(
         detail = "in the checkpoint alone; left, as allowed"
         yield Line("allowed", name, nbytes=_nbytes(stored, name), detail=detail)
     for pair in plan.pairs:
-        yield from _pair_lines(pair, wanted)
+        if pair.how not in _PLAIN_HOW or pair.action != "copy" or pair.cast is not None:
+            yield from _pair_lines(pair, wanted)
     for name in plan.defaulted:
         yield Line("defaulted", name, nbytes=_nbytes(wanted, name), detail="keeps its value")
     for name in plan.benign:

@@ -42,7 +42,14 @@ class ModuleActs:
         for name in made.unfilled.counters:
             zero(self._live(name))
         pairs = [pair for pair in made.plan.pairs if pair.action in _COPIED]
-        return [self._fill(pair) for pair in self._one_of_a_tie(pairs)]
+        if any(entry.tie >= 0 for entry in made.entries.values()):
+            pairs = self._one_of_a_tie(pairs)
+        if self._moved or any(pair.action != "copy" for pair in pairs):
+            return [self._fill(pair) for pair in pairs]
+        tensors, nodes, prefix = made.wanted.tensors, made.stored.nodes, f"{made.stored.source}/"
+        return [
+            Fill(tensors[target], nodes[source], prefix + source) for target, source, *_ in pairs
+        ]
 
     def finish(self) -> None:
         """Let submodules load themselves, and put in what the caller's function made.

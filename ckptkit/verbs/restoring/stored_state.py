@@ -74,15 +74,25 @@ def _bare(path: str) -> str:
 def _entries(nodes: Mapping[str, Node]) -> Iterator[Entry]:
     ties = _tie_numbers(nodes)
     for name, node in nodes.items():
-        if type(node) is TensorNode:
+        if type(node) is TensorNode and _has_plain_bytes(node):
             kind = "parameter" if node.flavour == "parameter" else "tensor"
             yield Entry(name, node.dtype.name, node.shape, kind, ties.get(name, -1))
         else:
             yield Entry(name, "", (), "value")
 
 
+def _has_plain_bytes(node: TensorNode) -> bool:
+    """Say whether its bytes mean what its dtype says; a quantized tensor's do not."""
+    if node.storage.source is None and node.numel:
+        return False
+    return node.extra is None or "quantizer" not in node.extra
+
+
 def _tie_numbers(nodes: Mapping[str, Node]) -> dict[str, int]:
     """Number the names that show the same bytes in the same way."""
+    storages = {id(node.storage) for node in nodes.values() if type(node) is TensorNode}
+    if len(storages) == len(nodes):
+        return {}  # the usual case, and the quick one
     users: dict[int, list[str]] = {}
     for name, node in nodes.items():
         if type(node) is TensorNode:
