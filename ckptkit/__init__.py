@@ -9,14 +9,18 @@ from ckptkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
+    from ckptkit.report.values import LoadReport
     from ckptkit.types import Limits
     from ckptkit.verbs.diff import DiffOptions, diff
+    from ckptkit.verbs.export import ExportOptions, export
     from ckptkit.verbs.inspect import inspect
     from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.listing import list_checkpoints
     from ckptkit.verbs.migrate import MigrateOptions, migrate
     from ckptkit.verbs.migrate_tree import migrate_tree
     from ckptkit.verbs.open import Checkpoint, load
+    from ckptkit.verbs.recover import RecoverOptions, recover
+    from ckptkit.verbs.restore import plan_restore, restore
     from ckptkit.verbs.save import save
     from ckptkit.verbs.saving.report import SaveReport
     from ckptkit.verbs.scan import scan
@@ -26,16 +30,23 @@ __all__ = [
     "Checkpoint",
     "CkptkitError",
     "DiffOptions",
+    "ExportOptions",
     "LazyTensor",
     "Limits",
+    "LoadReport",
     "MigrateOptions",
+    "RecoverOptions",
     "SaveReport",
     "diff",
+    "export",
     "inspect",
     "list_checkpoints",
     "load",
     "migrate",
     "migrate_tree",
+    "plan_restore",
+    "recover",
+    "restore",
     "save",
     "scan",
     "verify",
@@ -45,16 +56,23 @@ _HOMES = {
     "Checkpoint": "ckptkit.verbs.open",
     "CkptkitError": "ckptkit.errors",
     "DiffOptions": "ckptkit.verbs.diff",
+    "ExportOptions": "ckptkit.verbs.export",
     "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
+    "LoadReport": "ckptkit.report.values",
     "MigrateOptions": "ckptkit.verbs.migrate",
+    "RecoverOptions": "ckptkit.verbs.recover",
     "SaveReport": "ckptkit.verbs.saving.report",
     "diff": "ckptkit.verbs.diff",
+    "export": "ckptkit.verbs.export",
     "inspect": "ckptkit.verbs.inspect",
     "list_checkpoints": "ckptkit.verbs.listing",
     "load": "ckptkit.verbs.open",
     "migrate": "ckptkit.verbs.migrate",
     "migrate_tree": "ckptkit.verbs.migrate_tree",
+    "plan_restore": "ckptkit.verbs.restore",
+    "recover": "ckptkit.verbs.recover",
+    "restore": "ckptkit.verbs.restore",
     "save": "ckptkit.verbs.save",
     "scan": "ckptkit.verbs.scan",
     "verify": "ckptkit.verbs.verify",
