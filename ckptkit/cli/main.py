@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("ckptkit.cli.verify", "Check every byte against what was recorded for it."),
     "diff": ("ckptkit.cli.diff", "Compare two checkpoints of any kind."),
     "migrate": ("ckptkit.cli.migrate", "Turn any checkpoint into a sealed v2 folder."),
+    "export": ("ckptkit.cli.export", "Write a checkpoint in a form that other programs open."),
+    "recover": ("ckptkit.cli.recover", "Save what a damaged checkpoint still holds."),
+    "check": ("ckptkit.cli.check", "Say whether a checkpoint would load into a model."),
     "plugins": ("ckptkit.cli.plugins", "Show the plugins: what they offer, what failed."),
 }
 

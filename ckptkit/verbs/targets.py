@@ -38,7 +38,7 @@ def check_target(source: FilePath, target: FilePath, *, replace: bool, limits: L
     """
     if target.name in ("", ".."):
         raise WriteFailedError(target, "this names no new folder", "a name of its own")
-    _require_apart(source, target)
+    require_apart(source, target)
     holder = sealed_above(target)
     if holder is not None:
         raise WriteFailedError(
@@ -54,7 +54,7 @@ def sealed_above(path: FilePath) -> FilePath | None:
     return next((folder for folder in above if os.path.lexists(folder / MANIFEST_NAME)), None)
 
 
-def _require_apart(source: FilePath, target: FilePath) -> None:
+def require_apart(source: FilePath, target: FilePath) -> None:
     """Compare where both really lie: by their resolved paths, and as the same files on disk."""
     real, other = FilePath(os.path.realpath(source)), FilePath(os.path.realpath(target))
     if _is_same(real, other):
@@ -105,7 +105,7 @@ def _why_kept(target: FilePath, limits: Limits) -> str:
             return f"is a symbolic link to {str(target.readlink())!a}"
         if not stat.S_ISDIR(mode):
             return "is a file" if stat.S_ISREG(mode) else "is a device, a pipe or a socket"
-        found = sorted(_names_below(target))
+        found = sorted(names_below(target))
     except OSError as exc:
         return f"cannot be looked into ({(exc.strerror or str(exc)).lower()})"
     if not found:
@@ -122,7 +122,7 @@ def _why_kept(target: FilePath, limits: Limits) -> str:
     return ""
 
 
-def _names_below(folder: FilePath) -> Iterator[str]:
+def names_below(folder: FilePath) -> Iterator[str]:
     """Every file and link, and every folder in which there is nothing, relative with "/"."""
     pending = [""]
     while pending:

@@ -33,7 +33,9 @@ HOMES = {
     "rich": ("ckptkit.cli",),
     "pluggy": ("ckptkit.hooks",),
     # --stats is faster with numpy where it is installed, and exact without it
-    "numpy": ("ckptkit.verbs.number_formats", "ckptkit.verbs.diffing", "ckptkit.run", "ckptkit_trainers"),
+    "numpy": (
+        "ckptkit.verbs.number_formats", "ckptkit.verbs.diffing", "ckptkit.run", "ckptkit_trainers",
+    ),  # fmt: skip
     "hypothesis": ("ckptkit.testing",),
     "xxhash": ("ckptkit.storage", "ckptkit.schema"),
     "msgpack": ("ckptkit.schema",),

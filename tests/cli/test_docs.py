@@ -22,8 +22,9 @@ def section(name: str) -> str:
 
 def fields(text: str) -> list[str]:
     """The names in backticks, without what stands in brackets."""
-    while "(" in text:
-        text = re.sub(r"\([^()]*\)", "", text)
+    while (inner := re.sub(r"\([^()]*\)", "", text)) != text:
+        text = inner
+    assert "(" not in text, "brackets that are never closed"
     return re.findall(r"`(\w+)`", text)
 
 
@@ -67,9 +68,18 @@ CALLS = {
     "verify": ["sealed"],
     "diff": ["training.pt", "sealed"],
     "migrate": ["--dry-run", "training.pt"],
+    "export": ["--dry-run", "--to", "torch", "training.pt", "out.pt"],
+    "recover": ["--dry-run", "cut.pt", "rescued"],
+    "check": ["training.pt", "--model", "torch.nn:Linear", "--args", "[4, 4]"],
     "plugins": [],
 }
-ELEMENTS = {"list": "checkpoints", "scan": "paths", "verify": "paths", "plugins": "plugins"}
+ELEMENTS = {
+    "list": "checkpoints",
+    "scan": "paths",
+    "verify": "paths",
+    "check": "components",
+    "plugins": "plugins",
+}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
