@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from ckptkit.match.board import Board
 from ckptkit.match.shapes import common_corner
@@ -18,21 +18,16 @@ def measure(board: Board, pairs: Sequence[Pair]) -> Coverage:
     """
     tensors = [e for e in board.wanted.values() if e.dtype and e.name not in board.defaulted]
     counted = [e for e in tensors if e.kind == "parameter"] or tensors
-    by_tie: dict[object, Entry] = {}
+    wanted: dict[object, int] = {}
     for entry in counted:
-        by_tie.setdefault(_memory(entry), entry)
+        wanted[_memory(entry)] = max(entry.nbytes, wanted.get(_memory(entry), 0))
     filled: dict[object, int] = {}
     for pair in pairs:
         entry = board.wanted[pair.target]
-        if pair.action != "skip" and _memory(entry) in by_tie:
-            filled.setdefault(
-                _memory(entry), _filled_nbytes(board.stored[pair.source], entry, pair)
-            )
-    return Coverage(len(filled), len(by_tie), sum(filled.values()), _total(by_tie.values()))
-
-
-def _total(entries: Collection[Entry]) -> int:
-    return sum(entry.nbytes for entry in entries)
+        if pair.action != "skip" and (memory := _memory(entry)) in wanted:
+            nbytes = _filled_nbytes(board.stored[pair.source], entry, pair)
+            filled[memory] = max(nbytes, filled.get(memory, 0))
+    return Coverage(len(filled), len(wanted), sum(filled.values()), sum(wanted.values()))
 
 
 def _memory(entry: Entry) -> object:
