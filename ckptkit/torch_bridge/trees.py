@@ -81,10 +81,11 @@ class TreeFill:
             seen.add((id(live), id(node)))
             if isinstance(live, dict) and isinstance(node, MapNode):
                 self.extra += [path_text((*path, key)) for key in live if not _has(node, key)]
-                stack += [((*path, k), v, node.get(k)) for k, v in live.items() if _has(node, k)]
+                rows = [((*path, k), v, node.get(k)) for k, v in live.items() if _has(node, k)]
+                stack += reversed(rows)
             elif isinstance(live, list) and isinstance(node, SeqNode):
                 pairs = zip(live, node.items, strict=False)
-                stack += [((*path, i), v, n) for i, (v, n) in enumerate(pairs)]
+                stack += reversed([((*path, i), v, n) for i, (v, n) in enumerate(pairs)])
             elif isinstance(node, TensorNode) and is_array(live) and _fits(live, node):
                 self._targets.setdefault(id(node), _as_tensor(live))
                 self._sources.setdefault(id(node), live)

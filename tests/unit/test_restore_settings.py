@@ -58,7 +58,7 @@ def test_fields_are_decided_one_by_one(path):
 
 def test_a_conflict_can_be_an_error_and_then_nothing_is_changed(path):
     model, optimizer = asking()
-    with pytest.raises(SettingConflictError, match="weight_decay is 0.01 in the checkpoint"):
+    with pytest.raises(SettingConflictError, match=r"weight_decay is 0\.01 in the checkpoint"):
         ckptkit.restore(
             path, {"model": model, "optimizer": optimizer}, on_conflict={"weight_decay": "error"}
         )
