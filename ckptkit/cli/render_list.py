@@ -14,7 +14,7 @@ from ckptkit.nodes import Node
 from ckptkit.verbs.listing import Listing, ListRow
 from ckptkit.verbs.outline import describe
 
-_STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow"}
+_STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow", "recovered": "yellow"}
 
 
 def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
@@ -75,7 +75,7 @@ def _kind(row: ListRow) -> str:
 
 def _state(row: ListRow) -> Any:
     style = _STATES.get(row.state, "")
-    word = {"whole": "yes", "damaged": "no", "leftover": "no"}[row.state]
+    word = {"whole": "yes", "damaged": "no", "leftover": "no", "recovered": "in part"}[row.state]
     return text((word, style))
 
 

@@ -44,7 +44,7 @@ _HALF_WRITTEN = (".tmp", ".partial", ".part", ".incomplete", ".crdownload")
 
 
 class ListRow(NamedTuple):
-    """One checkpoint. ``state``: "whole", "damaged" (``reason`` says why), "leftover".
+    """One checkpoint. ``state``: "whole", "damaged" (``reason`` says why), "leftover", "recovered".
 
     Of what only has the name of one ("foreign": a picture, an archive, a page) likewise.
     Whole means that headers and lengths agree; ``verify`` reads the bytes. ``modified_s`` is in
@@ -227,6 +227,7 @@ def _whole_row(checkpoint: Checkpoint) -> ListRow:
     progress = checkpoint.document.get("progress")
     known = progress if isinstance(progress, MapNode) else MapNode()
     stored, verdict = known.get("as_stored"), checkpoint.verdict
+    told = next((n.message for n in checkpoint.notices if n.code == "recovered"), "")
     return ListRow(
         checkpoint.path,
         checkpoint.opened.container,
@@ -236,8 +237,9 @@ def _whole_row(checkpoint: Checkpoint) -> ListRow:
         known.get("optimizer_steps"),
         checkpoint.opened.nbytes,
         _modified_s(checkpoint.path),
-        "whole",
+        "recovered" if told else "whole",
         stored.get("epoch") if isinstance(stored, MapNode) else None,
+        reason=told,
     )
 
 

@@ -137,6 +137,7 @@ def load(
 
 
 def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
+    from ckptkit.verbs.recovered_mark import recovery_notices
     from ckptkit.verbs.sealed import read_sealed
 
     sealed = read_sealed(opened, limits)
@@ -146,7 +147,7 @@ def _from_sealed(opened: Opened, limits: Limits) -> Checkpoint:
         schema_version=sealed.manifest.schema,
         document=sealed.document,
         sealed=sealed,
-        notices=(*opened.notices, *sealed.notices),
+        notices=(*opened.notices, *sealed.notices, *recovery_notices(sealed.document)),
     )
 
 

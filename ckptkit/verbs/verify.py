@@ -12,6 +12,7 @@ from ckptkit.protocols import Check, Opened
 from ckptkit.schema import parse_manifest
 from ckptkit.types import DEFAULT_LIMITS, MANIFEST_NAME, SEALED_CONTAINER, Limits, Notice
 from ckptkit.verbs.open import open_container
+from ckptkit.verbs.recovered_mark import marked_in
 from ckptkit.verbs.sealed import strangers
 from ckptkit.verbs.sealed_checks import sealed_checks
 
@@ -110,7 +111,7 @@ def _what_to_check(
     data = opened.root["manifest"]
     manifest = parse_manifest(data, str(opened.path / MANIFEST_NAME), limits)
     sizes = (blob.nbytes for entry in manifest.files if (blob := _blob(opened, entry.name)))
-    notices = (*opened.notices, *strangers(manifest, opened))
+    notices = (*opened.notices, *strangers(manifest, opened), *marked_in(manifest, limits))
     return sealed_checks(opened, manifest, limits), len(data) + sum(sizes), notices
 
 
