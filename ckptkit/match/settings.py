@@ -70,8 +70,7 @@ def is_same(saved: Any, current: Any) -> bool:
 
 
 def _is_equal(saved: Any, current: Any) -> bool:
-    answer = saved == current
     try:
-        return bool(answer)
-    except (ValueError, TypeError, RuntimeError):  # an array answers for each element
+        return bool(saved == current)
+    except (ValueError, TypeError, RuntimeError):  # arrays answer for each element, or not at all
         return repr(saved) == repr(current)
