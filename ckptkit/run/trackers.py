@@ -1,0 +1,143 @@
+"""Experiment trackers that go on without a gap or an overlap: TensorBoard, Weights & Biases.
+
+Each keeps what it needs for that in the section ``trackers`` of every checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ckptkit.errors import MissingExtraError
+
+
+class Tracker(Protocol):
+    """What the run needs of a tracker."""
+
+    name: str
+
+    def open(self, logs: Path, stored: Mapping[str, Any] | None, step: int) -> None:
+        """Begin, or go on behind ``step`` with what ``state`` gave last time."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Record values at a step."""
+
+    def state(self) -> dict[str, Any]:
+        """What going on needs, as plain data without absolute paths."""
+
+    def close(self) -> None:
+        """Flush and let go."""
+
+
+class TensorBoard:
+    """Event files in ``logs/``; a resume hides what was logged behind its step (purge_step)."""
+
+    name = "tensorboard"
+
+    def __init__(self, flush_s: float = 30.0) -> None:
+        self._flush_s = flush_s
+        self._writer: Any = None
+
+    def open(self, logs: Path, stored: Mapping[str, Any] | None, step: int) -> None:
+        """Open a writer. Raises: MissingExtraError."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as exc:
+            raise MissingExtraError(
+                "TensorBoard", "is not installed", "the package tensorboard",
+                "pip install tensorboard, or run without this tracker",
+            ) from exc  # fmt: skip
+        purge = None if stored is None else step + 1
+        self._writer = SummaryWriter(str(logs), purge_step=purge, flush_secs=int(self._flush_s))
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """One scalar a name."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing but that it was there: its files lie in the run's own folder."""
+        return {"folder": "logs"}
+
+    def close(self) -> None:
+        """Write everything out."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class WandB:
+    """A run of Weights & Biases whose id travels in the checkpoint, so that it is the same run.
+
+    ``options`` go to ``wandb.init`` (project, entity, mode="offline", ...).
+    """
+
+    name = "wandb"
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._run: Any = None
+
+    def open(
+        self,
+        logs: Path,
+        stored: Mapping[str, Any] | None,
+        step: int,  # noqa: ARG002  its own steps only grow; ours is a metric
+    ) -> None:
+        """Begin a run, or go on with the stored one. Raises: MissingExtraError."""
+        try:
+            import wandb  # type: ignore[import-not-found]
+        except ImportError as exc:
+            raise MissingExtraError(
+                "wandb", "is not installed", "the package wandb",
+                "pip install wandb, or run without this tracker",
+            ) from exc  # fmt: skip
+        options = {"dir": str(logs), **self._options}
+        if stored is not None and stored.get("id"):
+            options |= {"id": stored["id"], "resume": "allow"}
+        self._run = wandb.init(**options)
+        self._run.define_metric("*", step_metric="step")
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """One record; the step is a metric, so that a resume may go back a little."""
+        self._run.log({**values, "step": step})
+
+    def state(self) -> dict[str, Any]:
+        """The id by which the run goes on."""
+        return {"id": self._run.id}
+
+    def close(self) -> None:
+        """Finish."""
+        if self._run is not None:
+            self._run.finish()
+            self._run = None
+
+
+KNOWN: dict[str, Callable[[], Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+
+
+class Trackers:
+    """All trackers of a run, as one."""
+
+    def __init__(self, wanted: Sequence[Tracker | str]) -> None:
+        self._all: list[Tracker] = [KNOWN[one]() if isinstance(one, str) else one for one in wanted]
+
+    def open(self, logs: Path, stored: Mapping[str, Any], step: int) -> None:
+        """Open each with what was stored under its name."""
+        for one in self._all:
+            one.open(logs, stored.get(one.name), step)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Hand values to each."""
+        for one in self._all:
+            one.log(values, step)
+
+    def state(self) -> dict[str, Any]:
+        """The section ``trackers``."""
+        return {one.name: one.state() for one in self._all}
+
+    def close(self) -> None:
+        """Close each, in reverse order."""
+        for one in reversed(self._all):
+            one.close()
