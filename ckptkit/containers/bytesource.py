@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import NoReturn
 
@@ -243,7 +244,8 @@ class _Descriptor:
     def close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            with suppress(OSError):  # nothing was written through it, so nothing can be lost
+                os.close(fd)
 
     def __del__(self) -> None:
         self.close()
