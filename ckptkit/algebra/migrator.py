@@ -24,7 +24,8 @@ def migrator(
     """
 
     def made(function: Written) -> SectionMigrator:
-        title = cleandoc(function.__doc__ or function.__name__.replace("_", " ")).partition("\n")[0]
+        said = function.__doc__ or function.__name__.replace("_", " ")
+        title = cleandoc(said).partition("\n")[0].rstrip(".")
         operations: Sequence[Operation]
         if signature(function).parameters:
             operations = (Custom(function, backward),)

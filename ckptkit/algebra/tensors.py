@@ -54,7 +54,26 @@ def computed(
 
 def bytes_of(node: TensorNode) -> ByteSource | None:
     """The contiguous bytes of a tensor, made on request; None of a meta tensor."""
-    return None if node.flavour == META else logical_source(node)
+    return None if node.flavour == META else DeferredBytes(node)
+
+
+class DeferredBytes:
+    """The contiguous bytes of a tensor; nothing of it is looked at before the first read.
+
+    Until then its storage may still get another source, such as one that checks what it reads.
+    """
+
+    __slots__ = ("_node", "_source", "nbytes")
+
+    def __init__(self, node: TensorNode) -> None:
+        self._node, self.nbytes = node, node.nbytes
+        self._source: ByteSource | None = None
+
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Fill ``out`` with the bytes from ``offset`` on."""
+        if self._source is None:  # two threads may both make one: each is as good as the other
+            self._source = logical_source(self._node)
+        self._source.read_into(offset, out)
 
 
 def axis_of(axis: int, rank: int, where: str) -> int:

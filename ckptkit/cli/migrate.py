@@ -10,6 +10,21 @@ from ckptkit.cli.options import PathArgument, dialect_option, json_option, limit
 from ckptkit.types import Limits
 
 
+def _read_versions(
+    _ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
+) -> dict[str, int]:
+    """Parse ``VERSION`` and ``SECTION=VERSION``; ``newest`` is 0, no section is ""."""
+    found: dict[str, int] = {}
+    for word in words:
+        section, _, text = word.rpartition("=")
+        if text != "newest" and not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise click.BadParameter(f"{word!r} is no version, such as 3, model=3 or newest")
+        if section in found:
+            raise click.BadParameter(f"{section or 'a version'} is given twice")
+        found[section] = 0 if text == "newest" else int(text)
+    return found
+
+
 @click.command(name="migrate", short_help="Turn any checkpoint into a sealed v2 folder.")
 @click.argument("source", type=PathArgument())
 @click.argument("target", required=False, metavar="[DST]", type=PathArgument())
@@ -20,6 +35,21 @@ from ckptkit.types import Limits
 @click.option("--replace", is_flag=True, help="Replace DST if it exists, atomically.")
 @click.option(
     "--remove-source", is_flag=True, help="Remove SOURCE after the result was read back and proved."
+)
+@click.option(
+    "--to",
+    "to",
+    metavar="[SECTION=]VERSION",
+    multiple=True,
+    callback=_read_versions,
+    help="Lead the sections of a trainer to this version, or `newest`, also back. Repeatable.",
+)
+@click.option("--trainer", default="", metavar="NAME", help="Whose migrators apply.")
+@click.option(
+    "--migrators",
+    metavar="MODULE|FILE.py",
+    multiple=True,
+    help="Import this module of yours and use its migrators, too. Repeatable.",
 )
 @click.option("--every", is_flag=True, help="One line for each key: collapse nothing.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
@@ -34,6 +64,9 @@ def command(
     dry_run: bool,
     replace: bool,
     remove_source: bool,
+    to: dict[str, int],
+    trainer: str,
+    migrators: tuple[str, ...],
     every: bool,
     workers: int,
     dialect: str | None,
@@ -44,6 +77,7 @@ def command(
 
     DST is by default beside the source, its name without the suffix. Everything is written beside
     DST, read back, compared with the source and only then named DST. The source stays.
+    With --to the trainer's migrators are applied on the way; then SOURCE may be sealed already.
     """
     from ckptkit.cli.ended import said_if_ended
     from ckptkit.cli.progress import meter
@@ -51,7 +85,8 @@ def command(
 
     with meter("migrating", None) as shown:
         options = MigrateOptions(
-            dialect=dialect, limits=limits, dry_run=dry_run, replace=replace,
+            dialect=dialect, versions=_versions(to, trainer, migrators), limits=limits,
+            dry_run=dry_run, replace=replace,
             remove_source=remove_source, created=_now(), workers=workers,
             started=lambda nbytes: shown.restart("migrating", nbytes), progress=shown.advance,
         )  # fmt: skip
@@ -79,6 +114,20 @@ def _run(source: str, target: str | None, options: Any, *, recursive: bool) -> A
     from ckptkit.verbs.migrate import migrate
 
     return migrate(source, target, options)
+
+
+def _versions(to: dict[str, int], trainer: str, modules: tuple[str, ...]) -> Any:
+    """What is asked of the sections; modules are the user's own code, imported as such."""
+    import os
+
+    from ckptkit.verbs.evolving.asked import Versions
+    from ckptkit.verbs.migrators import migrators_in
+
+    root = os.getcwd()  # noqa: PTH109  a string is what sys.path takes
+    found = tuple(one for module in modules for one in migrators_in(module, root))
+    if modules and not to:
+        to = {"": 0}
+    return Versions(trainer=trainer, to=to, migrators=found)
 
 
 def _now() -> str:

@@ -26,6 +26,7 @@ def migration_json(report: Any) -> dict[str, Any]:
                 "target": None if row.target is None else path_text(row.target),
                 "nbytes": row.nbytes,
                 "note": row.note,
+                "derived": row.derived,
             }
             for row in report.placed
         ],

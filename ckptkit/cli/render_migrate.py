@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from ckptkit.cli.safe_text import safe
 from ckptkit.cli.screen import facts, lines, table, text
 from ckptkit.tree.paths import path_text
 
+_MAX_TARGETS = 3  # names that a family went to
 _MAX_LEFT = 20  # entries of a source that are shown as staying
 
 
@@ -47,6 +49,7 @@ def render_tree(report: Any) -> Iterator[Any]:
 
 
 def _moves(report: Any, *, every: bool) -> Any:
+    exact = [row for row in report.placed if every or not row.derived]
     rows = [
         Moved(
             path_text(row.source),
@@ -55,8 +58,9 @@ def _moves(report: Any, *, every: bool) -> Any:
             row.nbytes,
             row.note,
         )
-        for row in report.placed
+        for row in exact
     ]
+    derived = [] if every else _derived([row for row in report.placed if row.derived])
     told = " ".join(notice.message for notice in report.notices)  # once is enough
     return table(
         ("key", "leaves", "bytes", "went to", "note"),
@@ -68,10 +72,29 @@ def _moves(report: Any, *, every: bool) -> Any:
                 row.target,
                 "" if row.note in told else safe(row.note),
             )
-            for row in summarise_moves(rows, every=every)
+            for row in (*summarise_moves(rows, every=every), *derived)
         ],
         numbers=("leaves", "bytes"),
     )
+
+
+def _derived(rows: list[Any]) -> list[Moved]:
+    """Leaves of which operations made others: those of one family in one line."""
+    from ckptkit.report.collapse import collapse
+
+    targets = ["nowhere" if row.target is None else path_text(row.target) for row in rows]
+    kinds = [
+        (re.sub(r"[0-9]+", "", target), row.note) for target, row in zip(targets, rows, strict=True)
+    ]
+    told = []
+    for group in collapse([path_text(row.source) for row in rows], kinds):
+        members = [rows[number] for number in group.members]
+        into = collapse(list(dict.fromkeys(targets[number] for number in group.members)))
+        shown = ", ".join(one.pattern for one in into[:_MAX_TARGETS])
+        shown += ", ..." if len(into) > _MAX_TARGETS else ""
+        nbytes = sum(row.nbytes for row in members)
+        told.append(Moved(group.pattern, shown, group.size, nbytes, members[0].note))
+    return told
 
 
 def _advised(reason: str) -> str:

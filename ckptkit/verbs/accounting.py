@@ -19,6 +19,7 @@ class Placed(NamedTuple):
     target: Path | None
     nbytes: int  # of a tensor or side file; 0 for a scalar
     note: str = ""
+    derived: bool = False  # its values went into what lies there, which is not the same leaf
 
 
 class MoveBook:

@@ -195,3 +195,13 @@ def _a_kind(value: Any) -> str:
         return "None"
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
+def import_named(module: str, root: str = "") -> Any:
+    """Return the module that the user names: ``pkg.module``, or a path that ends in ``.py``.
+
+    Raises: FactoryError for all that can go wrong with it.
+    """
+    factory = Factory(spec=module, root=root)
+    with _first_on_path(_folders(module, root)), redirect_stdout(sys.stderr):
+        return _import(module, factory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckptkit.nodes import BlobNode, TensorNode
 from ckptkit.schema import (
@@ -25,11 +25,15 @@ WRITER = f"ckptkit {__version__}"
 
 
 class Label(NamedTuple):
-    """What the caller says of a checkpoint: when, by whom, and the versions of its layouts."""
+    """What the caller says of a checkpoint: when, by whom, and the versions of its layouts.
+
+    ``unknown``: fields of a manifest that is rewritten, which nobody knows here.
+    """
 
     created: str = ""
     trainer: str = ""
     versions: Mapping[str, int] = {}
+    unknown: Mapping[str, Any] = {}
 
 
 UNLABELLED = Label()
@@ -43,6 +47,7 @@ def manifest_of(
         writer=WRITER,
         created=label.created,
         trainer=label.trainer,
+        unknown=label.unknown,
         sections=[
             SectionEntry(name, label.versions.get(name, 1), tokens)
             for name, tokens in flat.tokens.items()

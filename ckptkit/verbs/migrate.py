@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from ckptkit.errors import LimitExceededError, MigrationError
-from ckptkit.nodes import MapNode
 from ckptkit.schema.chain import TARGET
 from ckptkit.tree import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
-from ckptkit.verbs.accounting import Placed, account_for
+from ckptkit.verbs.accounting import Placed
 from ckptkit.verbs.caveats import caveats
-from ckptkit.verbs.manifest_rows import Label
+from ckptkit.verbs.evolving.account import is_told
+from ckptkit.verbs.evolving.asked import Evolved, Versions, account, evolve
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.origin import with_origin, with_renamed_files
 from ckptkit.verbs.removal import check_removable, remove_source, stamp_of, take_stock
@@ -23,17 +23,20 @@ from ckptkit.verbs.targets import check_target, default_target
 __all__ = ["MigrateOptions", "MigrationReport", "default_target", "migrate"]
 
 MAX_LOST_SHOWN = 5
+AS_THEY_ARE = Versions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateOptions:
-    """How to migrate. ``created`` is the time to record (ISO 8601), empty for none.
+    """How to migrate. ``versions``: those that a trainer's sections are to have.
 
+    ``created`` is the time to record (ISO 8601), empty for none.
     ``progress`` is called with (bytes done since the last call); ``started`` with the bytes that
     the work will move in all.
     """
 
     dialect: str | None = None
+    versions: Versions = AS_THEY_ARE
     limits: Limits = DEFAULT_LIMITS
     dry_run: bool = False
     replace: bool = False
@@ -91,12 +94,13 @@ def migrate(
         check_removable(source)
     before = stamp_of(source)
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
-        _refuse_sealed(checkpoint)
+        evolved = evolve(checkpoint, options.versions)
+        _refuse_sealed(checkpoint, evolved, options)
         stock = take_stock(checkpoint.opened, before)
-        plan = _plan(checkpoint, options.limits)  # first: it refuses what is nested too deeply
-        placed = tuple(_account(checkpoint))
-        sealing = _written(plan, target, options)
-        report = _report(checkpoint, target, placed, sealing, caveats(plan))
+        plan = _plan(evolved, options.limits)  # first: it refuses what is nested too deeply
+        placed = tuple(_account(checkpoint, evolved))
+        sealing = _written(plan, target, evolved, options)
+        report = _report(evolved, target, placed, sealing, caveats(plan))
     if options.dry_run:
         return replace(report, dry_run=True)
     if not options.remove_source:
@@ -110,12 +114,11 @@ def migrate(
     )
 
 
-def _plan(checkpoint: Checkpoint, limits: Limits) -> SealPlan:
+def _plan(evolved: Evolved, limits: Limits) -> SealPlan:
     """The layout; a second time where a file needs another name, which is then told inside."""
-    document = with_origin(checkpoint)
-    side_files = tuple(checkpoint.opened.properties.get("side_files", MapNode()).values())
+    document, side_files = with_origin(evolved.checkpoint, evolved.facts), evolved.side_files()
     plan = plan_seal(document, side_files, limits)
-    check_growth(plan, checkpoint, limits)
+    check_growth(plan, evolved.checkpoint, limits)
     if not plan.renamed_files:
         return plan
     return plan_seal(with_renamed_files(document, plan.renamed_files), side_files, limits)
@@ -138,12 +141,14 @@ def check_growth(plan: SealPlan, checkpoint: Checkpoint, limits: Limits) -> None
         )
 
 
-def _written(plan: SealPlan, target: FilePath, options: MigrateOptions) -> Sealing:
+def _written(
+    plan: SealPlan, target: FilePath, evolved: Evolved, options: MigrateOptions
+) -> Sealing:
     if options.dry_run:
         return plan.as_sealing()
     sealing_options = SealOptions(
         replace=options.replace,
-        label=Label(created=options.created),
+        label=evolved.label(options.created),
         workers=options.workers,
         started=options.started,
         progress=options.progress,
@@ -152,13 +157,15 @@ def _written(plan: SealPlan, target: FilePath, options: MigrateOptions) -> Seali
 
 
 def _report(
-    checkpoint: Checkpoint,
+    evolved: Evolved,
     target: FilePath,
     placed: tuple[Placed, ...],
     sealing: Sealing,
     notices: tuple[Notice, ...],
 ) -> MigrationReport:
+    checkpoint, migration = evolved.checkpoint, evolved.migration
     verdict = checkpoint.verdict
+    notices = (*notices, *(Notice("warning", "left-behind", note) for note in migration.notes))
     if sealing.old_left is not None:
         message = "the replaced checkpoint could not be removed; the next writer here tries again"
         notices = (*notices, Notice("warning", "old-left", message, str(sealing.old_left)))
@@ -170,7 +177,7 @@ def _report(
         evidence=verdict.evidence if verdict else (),
         from_version=checkpoint.schema_version,
         to_version=TARGET,
-        steps=checkpoint.steps,
+        steps=(*checkpoint.steps, *migration.titles),
         placed=placed,
         sealing=sealing,
         notices=(*checkpoint.notices, *notices),
@@ -178,8 +185,21 @@ def _report(
     )
 
 
-def _refuse_sealed(checkpoint: Checkpoint) -> None:
-    if checkpoint.sealed is not None:
+def _refuse_sealed(checkpoint: Checkpoint, evolved: Evolved, options: MigrateOptions) -> None:
+    """A sealed source is only led from one version of its sections to another."""
+    if checkpoint.sealed is None:
+        return
+    if evolved.migration.titles and options.remove_source:
+        raise MigrationError(
+            checkpoint.path, "is sealed, and would be removed", "a source that stays",
+            "remove the folder yourself once you need it no more",
+        )  # fmt: skip
+    if options.versions.to and not evolved.migration.titles:
+        versions = ", ".join(f"{k} {v}" for k, v in evolved.migration.versions.items())
+        raise MigrationError(
+            checkpoint.path, f"has the asked versions already ({versions})", "something to do"
+        )
+    if not evolved.migration.titles:
         raise MigrationError(
             checkpoint.path,
             f"is a sealed checkpoint of schema {checkpoint.schema_version} already",
@@ -188,11 +208,14 @@ def _refuse_sealed(checkpoint: Checkpoint) -> None:
         )
 
 
-def _account(checkpoint: Checkpoint) -> Iterator[Placed]:
-    """Every leaf with its new place. Raises: MigrationError if one has none."""
+def _account(checkpoint: Checkpoint, evolved: Evolved) -> Iterator[Placed]:
+    """Every leaf with its new place, or with the operation that dropped it.
+
+    Raises: MigrationError if one has neither.
+    """
     lost = []
-    for row in account_for(checkpoint.opened.root, checkpoint.document, checkpoint.moves):
-        if row.target is None:
+    for row in account(checkpoint, evolved):
+        if row.target is None and not is_told(row):
             lost.append(path_text(row.source))
         yield row
     if lost:

@@ -40,3 +40,22 @@ def owner_of(trainer: str, named: Iterable[SectionMigrator], stated: str = "") -
             "migrators", f"belong to {', '.join(owners)}", "one trainer", "name it: trainer=..."
         )
     return owners[0]
+
+
+def migrators_in(module: str, root: str = "") -> tuple[SectionMigrator, ...]:
+    """The migrators of a module or file that the user names, which is imported for it.
+
+    They are its ``MIGRATORS``, or else every one that has a name of its own there.
+    Raises: FactoryError for a module that cannot be imported; MigrationError if it has none.
+    """
+    from ckptkit.verbs.factory import import_named
+
+    namespace = vars(import_named(module, root))
+    listed = namespace.get("MIGRATORS", namespace.values())
+    found = tuple(one for one in listed if isinstance(one, SectionMigrator))
+    if not found:
+        raise MigrationError(
+            module, "holds no migrators", "SectionMigrator values, or a list MIGRATORS of them",
+            "write them with ckptkit.plugin.migrator",
+        )  # fmt: skip
+    return found

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 
-from ckptkit.nodes import MapNode, SeqNode
+from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.tree import path_text
 from ckptkit.verbs.open import Checkpoint
 
+NOTHING: Mapping[str, Node] = {}
+EARLIER = ("provenance", "migrated_from", "earlier")
 
-def with_origin(checkpoint: Checkpoint) -> MapNode:
+
+def with_origin(checkpoint: Checkpoint, facts: Mapping[str, Node] = NOTHING) -> MapNode:
     """The document with ``provenance.migrated_from`` added: container, dialect, evidence, renames.
 
     A name that lost a wrapper's prefix is listed under its old one, so nothing is forgotten.
+    ``facts`` are more keys of it; what a sealed source said of its own origin is ``earlier``.
     Source: docs/format.md, section "provenance".
     """
     verdict = checkpoint.verdict
@@ -38,6 +43,10 @@ def with_origin(checkpoint: Checkpoint) -> MapNode:
     )
     old = checkpoint.document.get("provenance")
     pairs = old.items() if isinstance(old, MapNode) else []
+    for key, value in facts.items():
+        origin[key] = value
+    if checkpoint.sealed is not None and isinstance(old, MapNode) and EARLIER[1] in old:
+        origin[EARLIER[2]] = old[EARLIER[1]]
     provenance = MapNode([*pairs, ("migrated_from", origin)])
     if old is not None and not isinstance(old, MapNode):
         provenance["as_stored"] = old

@@ -40,20 +40,27 @@ from ckptkit.verbs.evolving.piece import Piece, with_pieces
 from ckptkit.verbs.evolving.trace import Gone, Trace
 
 
+class Round(NamedTuple):
+    """A document after one section was migrated, and the leaves that are not where they were."""
+
+    document: MapNode
+    gone: tuple[Gone, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectionMigration:
     """A migrated document. ``document`` is the old object itself where nothing was to do.
 
     ``titles``: one a migrator that was applied, in order. ``lines``: section -> what became of
-    its names. ``gone``: where the leaves are that are not where they were, one round a section
-    that was migrated. ``notes``: what could not follow, and why.
+    its names. ``rounds``: one a section that was migrated, in order. ``notes``: what could not
+    follow, and why.
     """
 
     document: MapNode
     versions: Mapping[str, int]
     titles: tuple[str, ...] = ()
     lines: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)
-    gone: tuple[tuple[Gone, ...], ...] = ()
+    rounds: tuple[Round, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -156,12 +163,14 @@ def _joined(done: SectionMigration, way: _Way, pieces: list[Piece]) -> SectionMi
     if way.section == MODEL:  # what has the model's names has the model's layout
         versions |= {str(piece.path[0]): way.stop for piece in pieces if piece.lines}
     versions = {name: version for name, version in versions.items() if name in done.document}
+    document = with_pieces(done.document, pieces)
+    gone = tuple(gone for piece in pieces for gone in piece.gone)
     return SectionMigration(
-        document=with_pieces(done.document, pieces),
+        document=document,
         versions=versions,
         titles=(*done.titles, *(leg.title for leg in way.legs)),
         lines=lines,
-        gone=(*done.gone, tuple(gone for piece in pieces for gone in piece.gone)),
+        rounds=(*done.rounds, Round(document, gone)),
         notes=(*done.notes, *(note for piece in pieces for note in piece.notes)),
     )
 

@@ -35,7 +35,7 @@ from ckptkit.containers.logical import logical_source  # noqa: E402
 from ckptkit.nodes import Storage, TensorNode  # noqa: E402
 from ckptkit.types import DTYPES  # noqa: E402
 
-LAW = settings(max_examples=200, deadline=None)
+LAW = settings(max_examples=100, deadline=None)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 ALL = (*FLOATS, "int8", "uint8", "int32", "int64", "bool", "complex64", "complex128")
 

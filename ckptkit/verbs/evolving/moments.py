@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ckptkit.algebra import Action, Custom, Operation, Rename
+from ckptkit.algebra.tensors import bytes_of, computed
 from ckptkit.containers.logical import logical_source
 from ckptkit.errors import MigrationError
-from ckptkit.nodes import MapNode, Node, Storage, TensorNode
+from ckptkit.nodes import MapNode, Node, TensorNode
 from ckptkit.tree import equal
 
 Shape = tuple[int, ...]
@@ -156,6 +157,4 @@ def _own(node: Node) -> Node:
     """The same value in memory of its own: two counters must not count as one."""
     if not isinstance(node, TensorNode):
         return node
-    old = node.storage
-    storage = Storage(old.key, old.nbytes, old.source, old.device, old.byteorder)
-    return replace(node, storage=storage)
+    return computed(node, node.shape, bytes_of(node))

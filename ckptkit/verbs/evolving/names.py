@@ -36,10 +36,15 @@ def _attributes(node: MapNode, state: dict[str, Node], actions: Iterable[Action]
         places = moved.get(module, set()) - {module} if type(module) is str else set()
         if not places or module in owners:
             pairs.append((module, version))
-        pairs += [(place, version) for place in sorted(places)]
+        pairs += [(place, _own(version)) for place in sorted(places)]
     changed = MapNode(pairs, metadata.kind, metadata.attrs)
     kept = [(k, changed if k == METADATA else v) for k, v in node.attrs.items()]
     return MapNode(kept, node.attrs.kind)
+
+
+def _own(version: Node) -> Node:
+    """A mapping of its own for each module."""
+    return MapNode(version.items(), version.kind) if isinstance(version, MapNode) else version
 
 
 def _moved_modules(actions: Iterable[Action]) -> dict[str, set[str]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ckptkit.algebra import Step
 from ckptkit.nodes import Node, Path
 from ckptkit.report.values import Line
+from ckptkit.verbs.evolving.names import METADATA
 
 
 class Gone(NamedTuple):
@@ -57,7 +58,7 @@ class Trace:
         for name, first in self._origins.items():
             for one in first:
                 targets[one].append(name)
-        moved = []
+        moved: list[Gone] = []
         for one, names in targets.items():
             node = self._first[one]
             if names == [one] and state[one] is node:
@@ -66,12 +67,15 @@ class Trace:
             note = self._note(one, names) if not exact else "renamed"
             places = tuple((*above, name) for name in names)
             moved.append(Gone((*above, one), places, exact, note))
+        if moved:  # which module had which version: under the paths that the modules have now
+            place = (*above, f".{METADATA}")
+            moved.append(Gone(place, (place,), exact=False, note="under the modules' new paths"))
         return moved
 
     def _note(self, one: str, names: list[str]) -> str:
         if not names:
             return f"dropped by {self._dropped.get(one, 'a migrator')}"
-        return "went into " + ", ".join(names) if names != [one] else "changed by a migrator"
+        return "; ".join(dict.fromkeys(by for name in names for by in self._by.get(name, ())))
 
     def lines(self, state: dict[str, Node]) -> Iterable[Line]:
         """One for each name that an operation made, and for each that is gone."""

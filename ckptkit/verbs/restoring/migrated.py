@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ckptkit.protocols import SectionMigrator
 from ckptkit.report.values import ComponentReport
+from ckptkit.verbs.evolving.guarded import guard_consumed
 from ckptkit.verbs.open import Checkpoint
 from ckptkit.verbs.section_migration import SectionMigration, migrate_sections
 
@@ -27,7 +28,10 @@ def migrate_document(
     if not owner:
         return SectionMigration(document=checkpoint.document, versions=versions)
     known = known_migrators(migrators)
-    return migrate_sections(checkpoint.document, owner, versions, known)
+    migration = migrate_sections(checkpoint.document, owner, versions, known)
+    if checkpoint.sealed is not None and migration.rounds:
+        guard_consumed(checkpoint.sealed, checkpoint.document, migration.rounds)
+    return migration
 
 
 def with_migrated(
