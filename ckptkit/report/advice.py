@@ -64,9 +64,10 @@ def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterato
         name = component.name
         yield Advice(f"leave {name!r} out of what is to be restored, or begin it afresh")
         return
+    likely = {n for p in component.lines if p.kind == "proposed" for n in (p.name, p.source)}
     names: dict[str, list[str]] = {kind: [] for kind in _BAD}
     for line in component.lines:
-        if line.kind in names:
+        if line.kind in names and line.name not in likely:
             names[line.kind].append(line.name)
     filled = component.coverage
     if filled.fraction < _LEAST_FRACTION:
@@ -78,7 +79,8 @@ def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterato
             )
         return
     yield from _lenient(component, names)
-    if filled.fraction < 1 and not any(names.values()) and component.kind in ("module", "average"):
+    is_model = component.kind in ("module", "average")
+    if is_model and filled.fraction < 1 and not any(names.values()) and not likely:
         floor = f"{math.floor(filled.fraction * 100) / 100:g}"
         yield Advice(
             "to load as little as this", f"min_coverage={floor}", f"--min-coverage {floor}"

@@ -16,7 +16,7 @@ def report_json(report: LoadReport) -> dict[str, Any]:
         "path": report.path,
         "verdict": verdict(report),
         "ok": report.ok,
-        "error": report.error or None,
+        "raises": report.error or None,
         "planned": report.planned,
         "mode": report.mode,
         "dialect": report.dialect,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from ckptkit.report.collapse import collapse
@@ -45,13 +46,17 @@ def blocks_of(component: ComponentReport, *, every: bool = False) -> tuple[Block
     by_kind: dict[str, list[Line]] = {}
     for line in component.lines:
         by_kind.setdefault(line.kind, []).append(line)
+    proposed = by_kind.get("proposed", ())
+    likely = {"missing": {p.name for p in proposed}, "unexpected": {p.source for p in proposed}}
     return tuple(
         Block(
             component.name,
             kind,
             len(by_kind[kind]),
             sum(line.nbytes for line in by_kind[kind]),
-            tuple(map(_one, by_kind[kind])) if every else _rows(by_kind[kind]),
+            tuple(map(_one, by_kind[kind]))
+            if every
+            else _rows(by_kind[kind], likely.get(kind, set())),
         )
         for kind in sorted(by_kind, key=lambda kind: _RANK.get(kind, len(KINDS)))
     )
@@ -100,11 +105,22 @@ def verdict(report: LoadReport) -> str:
     return f"{done} in part, as allowed" if in_part else done
 
 
+def migrator_titles(report: LoadReport) -> list[str]:
+    """The first sentence of every migrator that was applied."""
+    return [title.partition(". ")[0].rstrip(".") for title in report.migrated]
+
+
 def _one(line: Line) -> Row:
     return Row(line.name, line.source, line.detail, 1, line.nbytes)
 
 
-def _rows(lines: Sequence[Line]) -> tuple[Row, ...]:
+def _rows(lines: Sequence[Line], likely: AbstractSet[str]) -> tuple[Row, ...]:
+    """Names that stand in a likely rename are told there: here they share a row."""
+    told_below = [line for line in lines if line.name in likely]
+    if len(told_below) > 1:
+        others = _rows([line for line in lines if line.name not in likely], set())
+        nbytes = sum(line.nbytes for line in told_below)
+        return (*others, Row("(each in a likely rename, below)", "", "", len(told_below), nbytes))
     kinds = [(_relation(line.name, line.source), _detail_kind(line)) for line in lines]
     rows = []
     for group in collapse([line.name for line in lines], kinds):

@@ -14,7 +14,7 @@ from ckptkit.report.human import count_text, size_text
 from ckptkit.report.lines import WIDTH, columns, folded, printable
 from ckptkit.report.plain_values import value_text
 from ckptkit.report.rows import row_lines
-from ckptkit.report.summary import Block, blocks_of, spread, verdict
+from ckptkit.report.summary import Block, blocks_of, migrator_titles, spread, verdict
 from ckptkit.report.values import ComponentReport, LoadReport
 from ckptkit.types import Coverage
 
@@ -145,8 +145,7 @@ def _settings(components: Sequence[ComponentReport]) -> Iterator[str]:
 
 def _remarks(report: LoadReport) -> Iterator[str]:
     if report.migrated:
-        titles = [title.partition(". ")[0].rstrip(".") for title in report.migrated]
-        yield from _cut(f"migrated in memory: {'; '.join(titles)}", "", 2)
+        yield from _cut(f"migrated in memory: {'; '.join(migrator_titles(report))}", "", 2)
     if report.left:
         left = ", ".join(f"{name} ({why})" if why else name for name, why in report.left)
         yield from _cut(f"left in the checkpoint: {left}", "", 2)

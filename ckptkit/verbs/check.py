@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +36,15 @@ def check(
     targets = {section: build_module(model, device)}
     if optimizer is not None:
         targets["optimizer"] = build_optimizer(optimizer, targets[section], device)
-    return plan_restore(path, targets, **options)
+    return _without_meta_notes(plan_restore(path, targets, **options))
+
+
+def _without_meta_notes(report: LoadReport) -> LoadReport:
+    """That this model has no memory is our doing; the one that is trained will have some."""
+    from ckptkit.verbs.restoring.module_report import META_NOTE
+
+    components = tuple(
+        replace(one, notes=tuple(note for note in one.notes if not note.startswith(META_NOTE)))
+        for one in report.components
+    )
+    return replace(report, components=components)

@@ -65,6 +65,9 @@ def _faults(
     return [*names, *told.faults], little
 
 
+META_NOTE = "on a meta-device model these would stay without values:"
+
+
 def _sum(one: Coverage, other: Coverage) -> Coverage:
     return Coverage(*(a + b for a, b in zip(one, other, strict=True)))
 
@@ -74,7 +77,7 @@ def _unfilled(made: ModulePlan, request: Request) -> tuple[list[str], list[str]]
     faults, notes = [], []
     _, lost, hidden = made.unfilled
     if lost and request.planned:
-        notes.append(f"on a meta-device model these would stay without values: {some(lost)}")
+        notes.append(f"{META_NOTE} {some(lost)}")
     elif lost:
         faults.append(
             f"{len(lost)} tensors have no memory (meta device) and nothing fills them: "
