@@ -193,11 +193,9 @@ def hand_over(
             for key, value in own.items():
                 if _would_cast(members[number], key, value):
                     own[key] = torch.empty(0, dtype=members[number].dtype)
-    numbers = iter(range(len(members)))
-    listed = [
-        {**settings, "params": [next(numbers) for _ in group["params"]]}
-        for settings, group in zip(groups, optimizer.param_groups, strict=True)
-    ]
+    listed = _with_members(optimizer, groups)
+    if not standard:
+        listed = [{**group, "params": list(group["params"])} for group in listed]
     extra = {key: revive(node) for key, node in loose.items()}
     rest = {key: revive(node) for key, node in other.items()}
     optimizer.load_state_dict({**rest, "state": {**extra, **whole}, "param_groups": listed})
@@ -206,6 +204,18 @@ def hand_over(
         for key, value in own.items():
             if key in live and _was_cast(members[number], key, value, live[key], standard):
                 live[key] = value
+
+
+def _with_members(
+    optimizer: torch.optim.Optimizer, groups: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Add the numbers of the members, as ranges: torch looks every one up for each tensor."""
+    listed, start = [], 0
+    for settings, group in zip(groups, optimizer.param_groups, strict=True):
+        stop = start + len(group["params"])
+        listed.append({**settings, "params": range(start, stop)})
+        start = stop
+    return listed
 
 
 def _is_standard(optimizer: torch.optim.Optimizer) -> bool:

@@ -1,12 +1,13 @@
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import ckptkit
 from ckptkit.errors import MismatchError, SettingConflictError
 from tests.unit.training import network, same, saved, train
 
-diffusers = pytest.importorskip("diffusers.training_utils")
+pytestmark = pytest.mark.real_library  # EMAModel is that of diffusers
 
 
 def net(seed=0):
@@ -35,7 +36,7 @@ def twin(make, seed):
 
 
 def shadow(model, **options):
-    return diffusers.EMAModel(model.parameters(), **options)
+    return EMAModel(model.parameters(), **options)
 
 
 FORMS = {

@@ -284,3 +284,98 @@ def test_a_dry_run_changes_nothing(tmp_path):
     assert report.ok
     assert not resumed.state
     assert resumed.param_groups[0]["lr"] == 0.7
+
+
+def test_a_class_of_its_own_gets_all_that_it_saved(tmp_path):
+    class Counting(torch.optim.SGD):
+        """Keeps a number beside state and groups, and state of no parameter."""
+
+        rounds = 0
+
+        def state_dict(self):
+            return {**super().state_dict(), "rounds": self.rounds}
+
+        def load_state_dict(self, state):
+            self.seen = [type(group["params"]) for group in state["param_groups"]]
+            self.rounds = state["rounds"]
+            super().load_state_dict(state)
+
+    model = network()
+    optimizer = Counting(model.parameters(), lr=0.1, momentum=0.9)
+    train(model, optimizer)
+    optimizer.rounds = 7
+    optimizer.state["norms"] = {"all": torch.ones(2)}
+    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer)
+    other = network(seed=4)
+    resumed = Counting(other.parameters(), lr=0.1, momentum=0.9)
+    ckptkit.restore(path, {"model": other, "optimizer": resumed})
+    assert (resumed.rounds, resumed.seen) == (7, [list])
+    assert same(resumed.state["norms"], {"all": torch.ones(2)})
+    assert same(named_state(other, resumed), named_state(model, optimizer))
+
+
+def test_a_model_on_the_meta_device_is_made_and_its_optimizer_with_it(tmp_path):
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer)
+    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer)
+    with torch.device("meta"):
+        other = network()
+    resumed = torch.optim.Adam(other.parameters())
+    assert ckptkit.plan_restore(path, {"model": other, "optimizer": resumed}).ok
+    assert next(other.parameters()).is_meta
+    ckptkit.restore(path, {"optimizer": resumed, "model": other})
+    train(model, optimizer, seed=2)
+    train(other, resumed, seed=2)
+    assert same(dict(other.state_dict()), dict(model.state_dict()))
+
+
+def test_optimizers_in_a_list_find_those_of_the_stored_list(tmp_path):
+    models = [network(1), network(2)]
+    pair = [torch.optim.Adam(model.named_parameters()) for model in models]
+    for model, optimizer in zip(models, pair, strict=True):
+        train(model, optimizer)
+    state = {
+        "state_dict": {
+            f"{i}.{name}": v for i, m in enumerate(models) for name, v in m.state_dict().items()
+        },
+        "optimizer": [optimizer.state_dict() for optimizer in pair],
+    }
+    torch.save(state, tmp_path / "c.pt")
+    fresh = [network(3), network(4)]
+    resumed = [torch.optim.Adam(model.named_parameters()) for model in fresh]
+    whole = torch.nn.ModuleList(fresh)
+    report = ckptkit.plan_restore(tmp_path / "c.pt", {"model": whole, "optimizer": resumed})
+    assert [part.source for part in report.components] == ["model", "optimizer/0", "optimizer/1"]
+
+
+@pytest.mark.real_library
+def test_the_optimizer_that_accelerate_wraps_is_restored(tmp_path):
+    accelerate = pytest.importorskip("accelerate")
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    train(model, optimizer)
+    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer)
+    other = network(seed=4)
+    made = torch.optim.AdamW(swapped(other.parameters()))
+    other, wrapped = accelerate.Accelerator(cpu=True).prepare(other, made)
+    ckptkit.restore(path, {"model": other, "optimizer": wrapped})
+    assert same(named_state(other, wrapped.optimizer), named_state(model, optimizer))
+
+
+def test_an_object_of_a_class_in_the_state_is_refused_and_named(tmp_path):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    train(model, optimizer)
+    state = optimizer.state_dict()
+    state["state"][0]["extra"] = Odd()
+    torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "c.pt")
+    with pytest.raises(OptimizerMatchError, match=r"holds an object of .*Odd"):
+        ckptkit.restore(tmp_path / "c.pt", {"model": model, "optimizer": optimizer})
+
+
+class Odd:
+    """Nobody but its own code can make one."""
+
+    def __init__(self):
+        self.x = 1

@@ -284,3 +284,52 @@ def test_a_dry_run_of_a_schedule_changes_nothing(tmp_path):
     assert report.ok
     assert same(plain_state(other[2]), before)
     assert rates(other[1]) == rate
+
+
+@pytest.mark.parametrize("kind", ["StepLR", "CosineAnnealingLR", "LinearLR"])
+def test_a_very_long_run_is_not_replayed_where_torch_has_a_closed_form(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("ckptkit.torch_bridge.schedulers.MAX_REPLAYED_STEPS", 3)
+    path, _ = settle(kind, tmp_path)
+    unbroken = setting(KINDS[kind][1])
+    train(*unbroken, steps=5)
+    other = setting(KINDS[kind][1], seed=7)
+    ckptkit.restore(path, targets(other), on_conflict="current")
+    for _ in range(3):
+        assert rates(other[1])[0][0] == pytest.approx(rates(unbroken[1])[0][0], rel=1e-12)
+        train(*unbroken, steps=1)
+        train(*other, steps=1)
+
+
+def test_fractions_of_epochs_are_a_position_too(tmp_path):
+    model, optimizer, schedule = setting(lambda o: lrs.CosineAnnealingWarmRestarts(o, 2, 2))
+    for step in range(9):
+        optimizer.step()
+        schedule.step(step / 2)
+    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer, scheduler=schedule)
+    other = setting(lambda o: lrs.CosineAnnealingWarmRestarts(o, 3, 1))
+    ckptkit.restore(path, targets(other), on_conflict="current")
+    unbroken = setting(lambda o: lrs.CosineAnnealingWarmRestarts(o, 3, 1))
+    unbroken[2].step(4.0)
+    assert rates(other[1]) == rates(unbroken[1])
+
+
+def test_functions_of_the_user_that_fail_are_told(tmp_path):
+    path, _ = settle("LambdaLR of a function", tmp_path)
+    other = setting(lambda o: lrs.LambdaLR(o, lambda step: [1, 2, 3][step]))
+    with pytest.raises(MismatchError, match="no learning rate at step 5: list index"):
+        ckptkit.restore(path, targets(other), on_conflict="current")
+
+
+def test_objects_in_old_files_are_left_out_and_told(tmp_path):
+    """torch 1.x stored OneCycleLR's function as a bound method of the class."""
+    model, optimizer, schedule = setting(KINDS["OneCycleLR"][0])
+    train(model, optimizer, schedule)
+    state = {**schedule.state_dict(), "anneal_func": lrs.OneCycleLR._annealing_cos}
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": state}, tmp_path / "c.pt")
+    other = setting(KINDS["OneCycleLR"][0], seed=7)
+    report = ckptkit.restore(tmp_path / "c.pt", targets(other))
+    (line,) = report.component("scheduler").lines
+    assert (line.kind, line.name) == ("dropped", "anneal_func")
+    train(model, optimizer, schedule)
+    train(*other)
+    assert rates(other[1]) == rates(optimizer)
