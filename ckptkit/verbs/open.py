@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.containers.probe import choose, make_probe
@@ -63,6 +63,18 @@ class Checkpoint:
         if section is None:
             return lazy_tensors(self.document)
         return lazy_tensors(self.document.get(section), (section,))
+
+    def state(self, section: str) -> Any:
+        """A section as live Python values with torch tensors on the CPU: what ``save`` was given.
+
+        Its tensors are read now, into new memory, and compared with their digests where the
+        checkpoint is sealed; ties are tied again. An optimizer's section may be handed to
+        ``load_state_dict`` as it is. Objects of unknown classes stay inert records.
+        Raises: KeyError; ContainerError; UnrepresentableError; MissingExtraError without torch.
+        """
+        from ckptkit.verbs.section_state import live_state
+
+        return live_state(self, section)
 
     def stored_tensors(self) -> Iterator[LazyTensor]:
         """Every tensor at the place where the file itself has it, before its keys were sorted."""

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ckptkit.containers.logical import logical_source
-from ckptkit.errors import ChecksumError, MismatchError
+from ckptkit.errors import MismatchError
 from ckptkit.match.values import Pair
 from ckptkit.nodes import Node, TensorNode
 from ckptkit.report.values import ComponentReport
-from ckptkit.storage.digest import digest_of
 from ckptkit.torch_bridge.materialise import materialise, zero
 from ckptkit.torch_bridge.resizing import corner, put
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.values import Fill
-from ckptkit.tree import walk
 from ckptkit.verbs.restoring.asked_report import report_asked
 from ckptkit.verbs.restoring.asking import Asked, ask, nodes_of
 from ckptkit.verbs.restoring.digests import DigestBook
 from ckptkit.verbs.restoring.half_done import HALF_DONE
 from ckptkit.verbs.restoring.module_plan import ModulePlan
 from ckptkit.verbs.restoring.planned import Request
+from ckptkit.verbs.section_state import check_digests
 
 _COPIED = ("copy", "slice", "product")
 
@@ -141,11 +139,4 @@ class ModuleActs:
         Raises: ChecksumError.
         """
         book = self._request.digests or DigestBook(self._request.checkpoint)
-        for _, node in walk(root):
-            digest = book.of(node) if type(node) is TensorNode else b""
-            if digest and digest_of(logical_source(node)) != digest:
-                raise ChecksumError(
-                    f"storage {node.storage.key}", "its bytes do not have the digest recorded",
-                    "the bytes that were saved", HALF_DONE,
-                )  # fmt: skip
-
+        check_digests(root, self._made.stored.source, book)
