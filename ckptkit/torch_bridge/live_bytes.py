@@ -9,6 +9,7 @@ import torch
 
 from ckptkit.nodes import ByteSource, TensorNode
 from ckptkit.torch_bridge.raw_view import raw_bytes, raw_view
+from ckptkit.types import contiguous_strides
 
 BLOCK_NBYTES = 1 << 20  # of one staging buffer; a thread has one
 _CARRIERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
@@ -100,16 +101,11 @@ class GatheredBytes:
 
 
 def _copied(view: torch.Tensor) -> torch.Tensor:
-    """A contiguous copy in host memory: row-major, its conj and neg bits resolved."""
-    nbytes = view.numel() * view.element_size()
-    flat = _staging(view.device) if nbytes <= BLOCK_NBYTES else None
-    if flat is None:
-        target = torch.empty(view.shape, dtype=view.dtype)
-    else:
-        target = torch.empty(0, dtype=view.dtype)
-        strides = torch.empty(view.shape, device="meta").stride()
-        target = target.set_(flat.untyped_storage(), 0, view.shape, strides)
-    return target.copy_(view)
+    """A contiguous copy in the staging buffer: row-major, its conj and neg bits resolved."""
+    strides = contiguous_strides(tuple(view.shape))
+    target = torch.empty(0, dtype=view.dtype)
+    staged = _staging(view.device).untyped_storage()
+    return target.set_(staged, 0, view.shape, strides).copy_(view)
 
 
 class _Stages(threading.local):
