@@ -164,3 +164,13 @@ def test_parts_whose_shapes_do_not_add_up_are_not_noted():
         [Entry("attn.qkv.weight", "float32", (200, 64), "parameter")],
     )
     assert plan.notes == ()
+
+
+def test_a_common_beginning_tells_equal_ends_apart():
+    plan = plan_load(
+        stored(x__fc__weight=(4, 4), y__fc__weight=(4, 4)),
+        wanted(x__lin__weight=(4, 4), y__lin__weight=(4, 4)), APPLY,
+    )  # fmt: skip
+    assert {p.target: p.source for p in plan.pairs} == {
+        "x.lin.weight": "x.fc.weight", "y.lin.weight": "y.fc.weight"
+    }  # fmt: skip

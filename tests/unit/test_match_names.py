@@ -297,3 +297,43 @@ def test_an_extra_state_fits_whatever_is_stored_for_it():
     )
     assert not plan.faults
     assert len(plan.pairs) == 2
+
+
+def test_equal_names_are_not_given_up_for_a_wrapper_that_explains_fewer():
+    names = ("module.a", "module.module.a")
+    plan = plan_load(stored(*names), wanted(*names, "x"), LENIENT)
+    assert filled(plan) == {name: (name, "exact") for name in names}
+
+
+def test_a_prefix_that_explains_a_small_part_is_only_proposed():
+    same = [f"body.{letter}" for letter in "abcdefgh"]
+    plan = plan_load(stored(*same, "p.x", "p.y"), wanted(*same, "x", "y"))
+    assert plan.prefixes == ((), ())
+    assert {p[:2] for p in plan.proposals} == {("p.x", "x"), ("p.y", "y")}
+
+
+def test_a_prefix_before_other_shapes_proves_nothing():
+    plan = plan_load(stored("m.a", "m.b", shape=(9, 9)), wanted("a", "b"), LENIENT)
+    assert plan.prefixes == ((), ())
+    assert plan.nothing_loaded
+
+
+def test_a_mate_of_another_size_is_not_filled_through_the_memory_that_it_shares():
+    plan = plan_load(
+        stored("a"),
+        [Entry("a", "float32", (4, 4), "parameter", 0), Entry("b", "float32", (8, 4), "parameter", 0)],
+    )
+    assert plan.missing == ("b",)
+
+
+def test_a_mask_of_another_shape_is_not_multiplied():
+    plan = plan_load(
+        [*stored("w_orig", "b"), *stored("w_mask", shape=(2, 2))], wanted("w", "b"), LENIENT
+    )
+    assert plan.missing == ("w",)
+
+
+def test_a_mask_that_trains_is_not_defaulted():
+    plan = plan_load(stored("w", "b"), wanted("w_orig", "w_mask", "b"), LENIENT)
+    assert plan.defaulted == ()
+    assert "w_mask" in plan.missing

@@ -321,3 +321,36 @@ def test_a_factored_state_fits_its_parameter_by_its_sizes():
 def test_an_empty_side_is_no_fault():
     assert plan_optimizer([], live(ALL)).fresh == (0, 1, 2, 3, 4)
     assert plan_optimizer(stored(ALL), []).dropped == (0, 1, 2, 3, 4)
+
+
+def test_two_groups_never_claim_one_parameter():
+    plan = plan_optimizer(
+        stored(("a.weight",), ("b.weight",), named=False), live(("a.weight",), ("b.weight",)),
+        model_order=order("c.weight", "a.weight"), renamed=SAME,
+    )  # fmt: skip
+    assert plan.pairs == ()
+    assert plan.faults
+
+
+def test_another_order_than_the_stored_models_is_refused_where_equal_shapes_were_left_out():
+    names, shapes = ("b.weight", "b.bias", "a.weight"), {"z.weight": W, **SHAPES}
+    plan = plan_optimizer(
+        stored(names, named=False), live(names[::-1]), model_order=[*order(*names), ("z.weight", W)],
+        renamed={n: n for n in shapes},
+    )  # fmt: skip
+    assert plan.pairs == ()
+    assert "nothing in the checkpoint proves their order" in plan.faults[0]
+
+
+def test_a_bias_before_its_weight_shows_that_the_file_sorted():
+    names = ALL[:4]
+    plan = plan_optimizer(
+        stored(names, named=False), live(names), model_order=order(*sorted(names)), renamed=SAME
+    )
+    assert plan.by == "order"
+    assert plan.pairs == tuple((n, n) for n in range(4))
+
+
+def test_most_of_a_group_decides_and_not_the_first():
+    plan = plan_optimizer(stored(("a.weight",), ("a.bias", "b.bias")), live(("a.weight", "a.bias", "b.bias")))
+    assert plan.groups == (1,)
