@@ -31,9 +31,16 @@ def advise(report: LoadReport) -> tuple[Advice, ...]:
     """Say what would make a refused report succeed, and what a good one left on the table."""
     told: list[Advice] = [*_renames(report)]
     for component in report.components:
-        if component.faults:
+        if component.faults and component.status == "absent" and _has_average(report, component):
+            told.append(Advice("to take the averaged weights", 'use="ema"', "--use ema"))
+        elif component.faults:
             told += _of_component(component, has_proposals=bool(told))
     return tuple(dict.fromkeys(told))
+
+
+def _has_average(report: LoadReport, component: ComponentReport) -> bool:
+    """Whether the raw weights are absent, and the averaged ones are there."""
+    return component.kind == "module" and any(section == "ema" for section, _ in report.left)
 
 
 def _renames(report: LoadReport) -> Iterator[Advice]:
@@ -128,10 +135,16 @@ def globs_of(names: Sequence[str]) -> tuple[str, ...]:
         by_form.setdefault((name.partition(".")[0], name.count(".")), []).append(name)
     forms = {_glob(some) for some in by_form.values()}
     heads = {glob.partition(".")[0] + ("*" if "." not in glob else ".*") for glob in forms}
-    for globs in (narrow, layers, forms, heads):
-        if len(globs) <= _MAX_GLOBS:
-            return tuple(sorted(globs))
+    for globs in (narrow, layers, forms, heads):  # each wider than the one before
+        needed = {one for one in globs if not any(_covers(other, one) for other in globs - {one})}
+        if len(needed) <= _MAX_GLOBS:
+            return tuple(sorted(needed))
     return ("*",)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether all that one glob takes the other takes, too."""
+    return wide.endswith("*") and narrow.startswith(wide[:-1])
 
 
 def _any_end(glob: str) -> str:

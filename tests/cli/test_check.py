@@ -265,3 +265,12 @@ def test_a_disaster_fits_two_screens_and_says_what_to_type(capsys):
 def test_a_good_report_is_short(capsys):
     show(render(good(), every=False))
     assert len(capsys.readouterr().out.splitlines()) <= 14
+
+
+@pytest.mark.parametrize("more", [[], ["--every"], ["--json"]])
+def test_names_from_a_file_are_escaped(here, more):
+    names = ["\x1b[2J\x1b[31mred", "\u202egpj.exe", "a\nb", "\x9b31m", "[bold]x", "\u200bzero"]
+    torch.save({f"{name}{i}": torch.zeros(2) for i, name in enumerate(names)}, "nasty.pt")
+    result = CliRunner().invoke(app, ["check", "nasty.pt", "--model", "usercode:same", *more])
+    assert result.exit_code == 36
+    assert [char for char in result.stdout if not char.isprintable() and char != "\n"] == []

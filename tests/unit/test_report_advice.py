@@ -85,6 +85,12 @@ def test_who_fits_not_at_all_is_asked_whether_it_is_the_right_file():
     assert not told[0].argument
 
 
+def test_where_only_averaged_weights_are_stored_they_are_proposed():
+    absent = component(status="absent", faults=("no raw weights",))
+    assert [one.option for one in advise(report(absent, left=(("ema", ""),)))] == ["--use ema"]
+    assert "leave 'model' out" in advise(report(absent))[0].why
+
+
 def test_too_little_of_what_is_allowed_names_the_floor():
     told = advice_on(Line("allowed", "a"), coverage=Coverage(1, 3, 1, 3))
     assert told[0].option == "--min-coverage 0.33"

@@ -89,17 +89,20 @@ def _report(
         components=tuple(components),
         migrated=(*checkpoint.steps, *migration.titles),
         left=tuple(left_sections(components, request)),
-        notes=(*_notes(request), *migration.notes),
+        notes=(
+            *_notes(request, is_refused=any(one.faults for one in components)),
+            *migration.notes,
+        ),
     )
 
 
-def _notes(request: Request) -> Iterator[str]:
+def _notes(request: Request, *, is_refused: bool) -> Iterator[str]:
     checkpoint = request.checkpoint
     for notice in checkpoint.notices:
         if notice.level != "info":
             yield notice.message
-    if request.planned or checkpoint.sealed is not None:
-        return
+    if is_refused or request.planned or checkpoint.sealed is not None:
+        return  # nothing was read, or its digests were checked
     if checkpoint.opened.container in _WITH_CRC:
         yield "the bytes were compared with the CRC-32 of the zip file"
     else:
