@@ -100,6 +100,16 @@ def test_a_schedule_goes_on_as_if_it_had_never_stopped(kind, how, tmp_path):
     assert same(plain_state(other[2]), plain_state(schedule))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ReduceLROnPlateau"])
+def test_where_nothing_differs_current_settings_change_nothing(kind, tmp_path):
+    """What a schedule moves (rate, momentum) is position, though the optimizer was asked for more."""
+    path, (_, optimizer, schedule) = settle(kind, tmp_path)
+    other = setting(KINDS[kind][0], seed=7)
+    ckptkit.restore(path, targets(other), on_conflict="current")
+    assert rates(other[1]) == rates(optimizer)
+    assert same(plain_state(other[2]), plain_state(schedule))
+
+
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("LambdaLR", "LambdaLR of a function", "MultiplicativeLR")])
 def test_the_schedule_of_the_checkpoint_wins_unless_asked_otherwise(kind, tmp_path):
     path, (model, optimizer, schedule) = settle(kind, tmp_path)
@@ -273,6 +283,25 @@ def test_lists_of_one_value_a_group_follow_the_groups(tmp_path):
     train(model, optimizer, schedule)
     train(*other)
     assert sorted(rates(other[1])) == sorted(rates(optimizer))
+    assert same(dict(other[0].state_dict()), dict(model.state_dict()))
+
+
+def test_limits_of_one_value_a_group_follow_the_groups(tmp_path):
+    def make(order):
+        model = network()
+        groups = [{"params": [list(model.parameters())[i]]} for i, _ in order]
+        optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9)
+        low, high = [low for _, low in order], [2 * low for _, low in order]
+        return model, optimizer, lrs.CyclicLR(optimizer, low, high, 3)
+
+    model, optimizer, schedule = make([(0, 0.1), (2, 0.2), (4, 0.4)])
+    train(model, optimizer, schedule)
+    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer, scheduler=schedule)
+    other = make([(4, 9.0), (0, 9.0), (2, 9.0)])
+    ckptkit.restore(path, targets(other))
+    assert (other[2].base_lrs, other[2].max_lrs) == ([0.4, 0.1, 0.2], [0.8, 0.2, 0.4])
+    train(model, optimizer, schedule)
+    train(*other)
     assert same(dict(other[0].state_dict()), dict(model.state_dict()))
 
 
