@@ -43,11 +43,12 @@ def report_asked(
         benign = {*plan.defaulted, *plan.benign}
         lines += _judged("missing", missing, policy.allow_missing, benign, entries)
         lines += _judged("unexpected", unexpected, policy.allow_unexpected, benign, {})
-    for kind, words in (("missing", "are not in the checkpoint"), ("unexpected", "have no place")):
+    for kind, words in (("missing", "not in the checkpoint"), ("unexpected", "without a place")):
         names = [line.name for line in lines if line.kind == kind]
         if names:
-            faults.append(f"{len(names)} names of submodules that load themselves {words}: "
-                          f"{some(names)}")  # fmt: skip
+            noun = "name" if len(names) == 1 else "names"
+            told = f"{len(names)} {noun} of submodules that load themselves {words}"
+            faults.append(f"{told}: {some(names)}")
     return AskedReport(
         tuple(lines), tuple(faults), tuple(_notes(asked)), _coverage(asked, entries, lost)
     )

@@ -9,6 +9,8 @@ from ckptkit.match.values import Entry
 from ckptkit.nodes import MapNode, Node, TensorNode
 from ckptkit.wrappers import PARALLEL, WRAPPERS
 
+_EXTRA_STATE = "_extra_state"  # torch.nn.modules.module._EXTRA_STATE_KEY_SUFFIX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
@@ -35,7 +37,7 @@ def read_state(source: str, node: MapNode) -> StoredState:
             versions.setdefault(place, version)
             versions.setdefault(_bare(place), version)
         for key, value in mapping.items():
-            if not isinstance(value, MapNode):
+            if not _is_nested(key, value):
                 nodes[f"{prefix}{key}"] = value
     return StoredState(
         source=source, nodes=nodes, entries=tuple(_entries(nodes)), versions=versions
@@ -52,8 +54,17 @@ def _mappings(node: MapNode) -> Iterator[tuple[str, MapNode]]:
             continue
         seen.add(id(mapping))
         yield prefix, mapping
-        inner = [(k, v) for k, v in mapping.items() if isinstance(v, MapNode)]
+        inner = [(key, value) for key, value in mapping.items() if _is_nested(key, value)]
         stack.extend((f"{prefix}{key}.", value) for key, value in reversed(inner))
+
+
+def _is_nested(key: Node, value: Node) -> bool:
+    """Say whether a mapping is a part of the model by itself, and not what one name stands for.
+
+    A module may have a mapping as its extra state; that has a name of its own, with dots.
+    """
+    plain = isinstance(key, str) and "." not in key and key != _EXTRA_STATE
+    return plain and isinstance(value, MapNode)
 
 
 def _versions(mapping: MapNode) -> Iterator[tuple[str, int]]:
