@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from ckptkit.run.asked import changed_fields, winning_fields
 from ckptkit.run.history import Event, History
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
-from ckptkit.run.sections import put_gradients, read_mark, read_section
+from ckptkit.run.sections import OWN, put_gradients, read_mark, read_section
 from ckptkit.run.settings import Change, Policy, compare_settings, require_architecture
 from ckptkit.verbs.open import load
 from ckptkit.verbs.restore import restore
@@ -79,7 +80,8 @@ def fill(
         notes.append("it has no random streams: they go on as the script seeded them")
     if not stored.mark.epochs and not stored.mark.steps:
         notes.append("it does not say how far training was: counting begins at 0")
-    return Resumed(report, changes, notes)
+    left = tuple((name, why) for name, why in report.left if name not in OWN)
+    return Resumed(replace(report, left=left), changes, notes)
 
 
 def history_from(stored: Stored, path: Path) -> tuple[History, list[str]]:
