@@ -75,7 +75,7 @@ def test_a_migrated_folder_restores(tmp_path):
     "wrap",
     [
         nn.DataParallel,
-        lambda m: torch.compile(m),
+        torch.compile,
         lambda m: torch.compile(nn.DataParallel(m)),
         lambda m: nn.DataParallel(torch.compile(m)),
     ],

@@ -8,14 +8,14 @@ from typing import Any
 
 from ckptkit.errors import MismatchError
 from ckptkit.match.values import Pair
-from ckptkit.nodes import Node, TensorNode
+from ckptkit.nodes import MapNode, TensorNode
 from ckptkit.report.values import ComponentReport
 from ckptkit.torch_bridge.materialise import materialise, zero
 from ckptkit.torch_bridge.resizing import corner, put
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.values import Fill
 from ckptkit.verbs.restoring.asked_report import report_asked
-from ckptkit.verbs.restoring.asking import Asked, ask, nodes_of
+from ckptkit.verbs.restoring.asking import Asked, ask
 from ckptkit.verbs.restoring.digests import DigestBook
 from ckptkit.verbs.restoring.half_done import HALF_DONE
 from ckptkit.verbs.restoring.module_plan import ModulePlan
@@ -34,8 +34,13 @@ class ModuleActs:
         self._asked: tuple[Asked, ...] = made.asked
 
     def prepare(self) -> Sequence[Fill]:
-        """Give memory to what is to be filled, and name every tensor with its bytes."""
+        """Give memory to what is to be filled, and name every tensor with its bytes.
+
+        Raises: ChecksumError for damage in what is read by other ways than ``filling``; that is
+        found before anything is changed.
+        """
         made = self._made
+        self._check_others()
         self._moved = materialise(made.live, self._without_memory(), self._request.device)
         for name in made.unfilled.counters:
             zero(self._live(name))
@@ -56,8 +61,6 @@ class ModuleActs:
         """
         asked = []
         for one in self._made.asked:
-            for node in nodes_of(one, self._made.stored).values():
-                self._check(node)
             outcome = ask(self._made.live, one, self._made.stored)
             if outcome.errors:
                 seen = f"its own load_state_dict failed: {outcome.errors[0]}"
@@ -125,7 +128,6 @@ class ModuleActs:
         resize = self._request.policy.on_shape.resize
         assert resize is not None
         node, live = self._made.stored.nodes[pair.source], self._live(pair.target)
-        self._check(node)
         made = resize(pair.target, revive(node), live)
         if not put(live, made):
             seen = f"on_shape made {tuple(getattr(made, 'shape', ())) or type(made).__name__}"
@@ -133,10 +135,12 @@ class ModuleActs:
                 pair.target, seen, f"a tensor of shape {tuple(live.shape)}", HALF_DONE
             )
 
-    def _check(self, root: Node) -> None:
-        """Compare the digests of what is read by other ways than ``filling``.
-
-        Raises: ChecksumError.
-        """
-        book = self._request.digests or DigestBook(self._request.checkpoint)
-        check_digests(root, self._made.stored.source, book)
+    def _check_others(self) -> None:
+        """Compare the digests of what submodules load themselves, and of what is resized."""
+        stored, plan = self._made.stored, self._made.plan
+        names = {source for one in self._made.asked for source in one.sources.values()}
+        names |= {pair.source for pair in plan.pairs if pair.action == "custom"}
+        if names:
+            book = self._request.digests or DigestBook(self._request.checkpoint)
+            chosen = MapNode((name, node) for name, node in stored.nodes.items() if name in names)
+            check_digests(chosen, stored.source, book)
