@@ -29,7 +29,7 @@ def average_state(average: Any, names: ParameterNames) -> dict[str, Any]:
     shadow = state.pop(SHADOW_PARAMS, None)
     if shadow is None:
         return {"weights": state, "form": SHADOW_PARAMS}
-    found = _names_of(shadow, names) if isinstance(shadow, Sequence) else None
+    found = shadow_names(shadow, names) if isinstance(shadow, Sequence) else None
     weights = dict(zip(found, shadow, strict=True)) if found is not None else shadow
     updates = next((state[key] for key in _COUNTERS if isinstance(state.get(key), int)), None)
     known = {} if updates is None else {"updates": updates}
@@ -49,7 +49,7 @@ def _averaged_model(average: torch.optim.swa_utils.AveragedModel) -> dict[str, A
     }
 
 
-def _names_of(shadow: Sequence[Any], names: ParameterNames) -> list[str] | None:
+def shadow_names(shadow: Sequence[Any], names: ParameterNames) -> list[str] | None:
     """The names of the one model whose parameters have these shapes in this order.
 
     The section ``model`` wins over others; of those, one alone must fit. Frozen parameters may

@@ -12,7 +12,7 @@ from ckptkit.torch_bridge.module_state import live_state
 
 #: What an average counts, under the names of torch, diffusers and torch_ema.
 COUNTERS = ("n_averaged", "optimization_step", "num_updates", "updates", "step")
-_DECIDED = ("decay", "min_decay", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
+DECIDED = ("decay", "min_decay", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
 
 
 def form_of(average: Any) -> str:
@@ -51,7 +51,7 @@ def fields_of(average: Any) -> dict[str, Any]:
 
 def is_setting(field: str) -> bool:
     """Say whether a field was told to the constructor; every other one is position."""
-    return field in _DECIDED
+    return field in DECIDED
 
 
 def set_count(average: torch.optim.swa_utils.AveragedModel, updates: int) -> None:

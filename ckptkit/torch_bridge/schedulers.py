@@ -196,9 +196,12 @@ def swa_rates(
     """Return the rates of an SWALR at its place, on the way from the same start to a new end.
 
     The start is not stored: it follows from the stored rate, unless the annealing is over.
+    Raises: ReplayError.
     """
     swa: Any = SWALR
     anneal = {"cos": swa._cosine_anneal, "linear": swa._linear_anneal}  # noqa: SLF001
+    if any("swa_lr" not in own for own in (*used_groups, *saved_groups)):
+        raise ReplayError("a group has no swa_lr")
     step = used["_step_count"] - 1
 
     def alpha(state: Mapping[str, Any]) -> float:

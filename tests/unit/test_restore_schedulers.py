@@ -267,6 +267,26 @@ def test_two_schedules_of_one_optimizer_both_go_on(tmp_path):
         train(other, resumed, *two, steps=1)
 
 
+def test_new_settings_of_two_schedules_count_from_the_stored_rate_on(tmp_path):
+    """Nobody knows in which order two schedules were stepped: their past is not made up."""
+
+    def make(gamma):
+        return lambda o: (lrs.ExponentialLR(o, gamma), lrs.ExponentialLR(o, 0.9))
+
+    model, optimizer, both = setting(make(0.5))
+    train(model, optimizer, *both, steps=3)
+    state = {"model": model, "optimizer": optimizer, "scheduler": dict(zip("ab", both, strict=True))}
+    path = saved(tmp_path, "ckptkit", **state)
+    other, resumed, two = setting(make(0.7))
+    named = {"model": other, "optimizer": resumed, "scheduler": dict(zip("ab", two, strict=True))}
+    report = ckptkit.restore(path, named, on_conflict="current")
+    assert rates(resumed) == rates(optimizer)
+    assert "several schedulers" in report.component("scheduler/a").notes[0]
+    rate = resumed.param_groups[0]["lr"]
+    two[0].step()
+    assert resumed.param_groups[0]["lr"] == rate * 0.7
+
+
 def test_lists_of_one_value_a_group_follow_the_groups(tmp_path):
     def make(order):
         model = network()

@@ -10,7 +10,7 @@ from ckptkit.match.plan import plan_load
 from ckptkit.match.values import Entry
 from ckptkit.nodes import MapNode, Node, SeqNode, TensorNode
 from ckptkit.report.values import ComponentReport, Line
-from ckptkit.torch_bridge.average import AVERAGED_MODEL
+from ckptkit.torch_bridge.average import AVERAGED_MODEL, shadow_names
 from ckptkit.torch_bridge.averages import (
     COUNTERS,
     buffer_names,
@@ -24,7 +24,7 @@ from ckptkit.torch_bridge.averages import (
     shadows,
 )
 from ckptkit.torch_bridge.optimizers import plain
-from ckptkit.torch_bridge.parameter_names import ParameterNames, names_of
+from ckptkit.torch_bridge.parameter_names import names_of
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.values import Fill
 from ckptkit.verbs.restoring.absent import absent
@@ -156,7 +156,7 @@ def _with_buffers(
 def _plan_shadows(name: str, live: Any, request: Request, place: Place, stored: _Stored) -> Planned:
     """Match the weights with the list by the names that the live model gives it."""
     facts = shadow_facts(live)
-    names = _names_of(facts, target_names(request))
+    names = shadow_names(shadows(live), target_names(request))
     weights: Any = stored.weights
     notes: tuple[str, ...] = ()
     if isinstance(weights, SeqNode):
@@ -227,23 +227,6 @@ def _fields(name: str, live: Any, stored: _Stored, request: Request) -> Settled:
         if key in stored.fields and not is_setting(key) and key not in COUNTERS
     }
     return settled._replace(used={**rest, **settled.used, **position})
-
-
-def _names_of(
-    facts: Sequence[tuple[str, tuple[int, ...]]], names: ParameterNames
-) -> list[str] | None:
-    """Return the names of the one live module whose parameters have these shapes in order."""
-    shapes = [shape for _, shape in facts]
-    fitting = []
-    for section in sorted({name.section for name in names}, key=lambda word: word != "model"):
-        for trainable in (False, True):
-            found = names.in_section(section, trainable_only=trainable)
-            if list(found.values()) == shapes:
-                fitting.append((section, list(found)))
-                break
-    if fitting and (len(fitting) == 1 or fitting[0][0] == "model"):
-        return fitting[0][1]
-    return None
 
 
 def _buffers_of(request: Request, stored: Mapping[str, Node], labels: Sequence[str]) -> list[str]:

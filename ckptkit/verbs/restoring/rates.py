@@ -12,7 +12,7 @@ from ckptkit.verbs.restoring.nested import flat_targets
 from ckptkit.verbs.restoring.optimizer_groups import SettledGroups, Source, settle_own
 from ckptkit.verbs.restoring.optimizer_match import match_parameters
 from ckptkit.verbs.restoring.planned import Request
-from ckptkit.verbs.restoring.scheduler_state import SettledSchedule, settle_schedule
+from ckptkit.verbs.restoring.scheduler_state import SettledSchedule, settle_schedule, with_rates
 from ckptkit.verbs.restoring.sections import Place, find_place
 from ckptkit.verbs.restoring.stored_optimizer import (
     is_optimizer,
@@ -75,6 +75,7 @@ def settle_groups(name: str, live: Any, request: Request, source: Source) -> Set
         return settled
     one = schedules[0]
     schedule = settle_schedule(one.name, one.scheduler, one.place, request, settled)
+    schedule = with_rates(one.scheduler, schedule, settled)
     if schedule.rates is None:
         return settled
     groups = [
@@ -89,13 +90,13 @@ def schedule_of(name: str, scheduler: Any, place: Place, request: Request) -> Se
     optimizer = getattr(scheduler, "optimizer", None)
     settled = _settled_optimizer(optimizer, request)
     schedule = settle_schedule(name, scheduler, place, request, settled)
-    if len(attached_schedules(optimizer, request)) > 1 and schedule.is_moved:
-        note = (
-            "several schedulers drive this optimizer: its rate at this step stays that of the "
-            "checkpoint, and the settings that were asked for count from here on"
-        )
-        schedule = schedule._replace(rates=None, notes=(*schedule.notes, note))
-    return schedule
+    if not schedule.is_moved or len(attached_schedules(optimizer, request)) <= 1:
+        return with_rates(scheduler, schedule, settled)
+    note = (
+        "several schedulers drive this optimizer: its rate at this step stays that of the "
+        "checkpoint, and the settings that were asked for count from here on"
+    )
+    return schedule._replace(notes=(*schedule.notes, note))
 
 
 def _settled_optimizer(optimizer: Any, request: Request) -> SettledGroups | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ckptkit.match.settings import is_same
@@ -46,6 +46,7 @@ class SettledSchedule(NamedTuple):
     lines: tuple[Line, ...] = ()
     is_moved: bool = False
     conflicts: tuple[str, ...] = ()  # those of the faults that on_conflict="error" made
+    saved: Mapping[str, Any] = {}  # the stored state, in the order of the live groups
 
 
 def settle_schedule(
@@ -61,23 +62,26 @@ def settle_schedule(
         return SettledSchedule({}, faults=tuple(faults), lines=tuple(lines))
     settler = _Settler(request, optimizer)
     used, moved = settler.settle(name, live, saved)
-    settled = SettledSchedule(
+    return SettledSchedule(
         used,
         rows=tuple(settler.rows),
         faults=tuple(settler.faults),
         lines=tuple(lines),
         is_moved=moved or (optimizer is not None and optimizer.moved),
         conflicts=tuple(settler.faults),
+        saved=saved,
     )
-    return _with_rates(live, saved, settled, optimizer)
 
 
-def _with_rates(
-    live: Any, saved: dict[str, Any], settled: SettledSchedule, optimizer: SettledGroups | None
+def with_rates(
+    live: Any, settled: SettledSchedule, optimizer: SettledGroups | None
 ) -> SettledSchedule:
+    """Add the learning rates at the stored position, where they are not the stored ones."""
     current = group_settings(live.optimizer)
     groups = current if optimizer is None else optimizer.groups
-    state = settled.state
+    state, saved = settled.state, settled.saved
+    if settled.faults and not settled.conflicts:
+        return settled
     if not settled.is_moved:
         return settled if optimizer is not None else _as_stored(settled, len(groups))
     try:
