@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks.bench_inspect import bench_inspect
 from benchmarks.bench_migrate import bench_migrate
+from benchmarks.bench_save import bench_save
 from benchmarks.files import make_files
 
 
@@ -29,6 +30,7 @@ def main() -> None:
     console = Console(width=110)
     files = make_files(options.folder, options.nbytes)
     kept = [bench_inspect(files, console), bench_migrate(files, console)]
+    kept.append(bench_save(options.folder, console, nbytes=options.nbytes))
     console.print("every limit kept" if all(kept) else "[red]a limit was missed")
     sys.exit(0 if all(kept) else 1)
 

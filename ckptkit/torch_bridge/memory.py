@@ -74,7 +74,10 @@ class LiveMemory:
             device = value.device
             nbytes = live.nbytes()
             source = CpuBytes if device.type == "cpu" else DeviceBytes
-            name = self._devices.get(device) or self._devices.setdefault(device, str(device))
+            name = self._devices.get(device)
+            if name is None:
+                name = self._devices[device] = str(device)
+                _settle(device)
             found = Storage(name, nbytes, source(live, nbytes), name)
             self._storages[key] = found
         return found
@@ -89,6 +92,12 @@ class LiveMemory:
             flavour="meta",
             requires_grad=value.requires_grad,
         )
+
+
+def _settle(device: torch.device) -> None:
+    """Wait for what an accelerator still has to do: other threads will read on other streams."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _check_extent(node: TensorNode) -> None:

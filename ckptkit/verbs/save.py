@@ -61,15 +61,15 @@ def save(
     """
     target = FilePath(path)
     versions = dict(versions or {})
-    _check_target(target, replace=replace, limits=limits)
-    check_sections(state)
-    check_versions(versions, state, trainer)
-    blobs = side_blobs(side_files or {})
-    before, notices = find_parent(None if parent is None else FilePath(parent), target, limits)
-    created = now() if provenance else ""
-    if provenance:
-        state = _with_provenance(state, created, trainer, before)
     with paused_gc():
+        _check_target(target, replace=replace, limits=limits)
+        check_sections(state)
+        check_versions(versions, state, trainer)
+        blobs = side_blobs(side_files or {})
+        before, notices = find_parent(None if parent is None else FilePath(parent), target, limits)
+        created = now() if provenance else ""
+        if provenance:
+            state = _with_provenance(state, created, trainer, before)
         document, modules = _captured(state)
         plan = plan_seal(document, blobs, limits, split=modules)
         check_plan(plan)
