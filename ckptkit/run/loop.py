@@ -61,6 +61,7 @@ class Loop:
         self.mark = self._pending = mark
         self._claims = {**mark.places, **mark.loaders}
         self._counter.steps = mark.steps
+        self._in_flight = mark.micro_batches
         self.means.restore(mark.means)
 
     def start(self) -> None:
@@ -124,6 +125,21 @@ class Loop:
     # -- between the bodies -----------------------------------------------------------------------
 
     _in_flight = 0  # batches handed out since the last completed step
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the body under way has completed an optimizer step."""
+        return self._counter.steps > self.mark.steps
+
+    @property
+    def micro_batch(self) -> int:
+        """How many batches were handed out since the last completed step, before this one."""
+        return self._in_flight
+
+    @property
+    def samples(self) -> int:
+        """Samples that were handed out before the body under way."""
+        return self.mark.samples + self._samples
 
     def _body(self, item: Any) -> Iterator[Any]:
         self.in_body = True

@@ -2,66 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ckptkit.errors import CkptkitError
 from ckptkit.run.asked import asked_settings
 from ckptkit.run.counting import StepCounter, optimizers_in
 from ckptkit.run.decide import Decision, decide
-from ckptkit.run.emergency import classify, smaller_batch_command
 from ckptkit.run.experiment import Experiment
+from ckptkit.run.failing import save_failed
 from ckptkit.run.json_file import write_json
 from ckptkit.run.keeper import Keeper, RunStop, best_of
 from ckptkit.run.loop import Loop
 from ckptkit.run.metrics import Means, as_number
-from ckptkit.run.policy import SavePolicy
+from ckptkit.run.options import RunOptions
 from ckptkit.run.resuming import best_from, fill, history_from, read_stored
-from ckptkit.run.retention import Retention
 from ckptkit.run.saver import Recipe, Saver
-from ckptkit.run.sections import check_names, has_moving_buffers
-from ckptkit.run.settings import Policy, as_settings, policies_of
+from ckptkit.run.sections import check_names
+from ckptkit.run.settings import as_settings, for_people, policies_of
 from ckptkit.run.stop import StopWatcher
-from ckptkit.run.tell import Tell, ask_on_terminal, settings_table, to_stderr
+from ckptkit.run.tell import ask_on_terminal, settings_table
+from ckptkit.run.trackers import Trackers
 from ckptkit.storage.leftovers import clean_leftovers
 from ckptkit.storage.lock import FolderLock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run behaves; every field is a keyword of ``Run``.
-
-    ``resume``: "auto", "never", "latest", "best", the name of a run or of a checkpoint, a path;
-    None asks on a terminal and begins anew elsewhere. ``config``: the settings, as a mapping, a
-    dataclass or a namespace. ``policies``: which of them are "free" or "architecture"; ``force``
-    overrides a refusal. ``generators``: random generators of the script's own, by name.
-    ``restore``: options of ``ckptkit.restore``. ``max_time_s``: save and leave in time.
-    ``tell``: called with every message, one paragraph each.
-    """
-
-    resume: str | os.PathLike[str] | None = None
-    config: Any = None
-    save: SavePolicy = field(default_factory=SavePolicy)
-    retention: Retention = field(default_factory=Retention)
-    seed: int = 0
-    generators: Mapping[str, Any] = field(default_factory=dict)
-    policies: Mapping[str, Policy] = field(default_factory=dict)
-    force: bool = False
-    restore: Mapping[str, Any] = field(default_factory=dict)
-    trainer: str = ""
-    versions: Mapping[str, int] = field(default_factory=dict)
-    side_files: Mapping[str, Any] = field(default_factory=dict)
-    max_time_s: float | None = None
-    row_steps: int = 100
-    tell: Tell = to_stderr
-    ask: Callable[[str], bool] | None = None
 
 
 class Run:
@@ -130,7 +97,10 @@ class Run:
         else:
             self._go_on(decision.checkpoint, settings, asked)
         self._keeper.begin_at(self._loop.mark)
-        write_json(self.experiment.config_file, _jsonable(settings))
+        self._trackers = Trackers(options.trackers)
+        self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark.steps)
+        self._saver.trackers |= self._trackers.state()
+        write_json(self.experiment.config_file, for_people(settings))
 
     def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         options = self.options
@@ -165,6 +135,7 @@ class Run:
             return self._leave(error)
         finally:
             self._counter.detach()
+            self._trackers.close()
             self._lock.release()
 
     def _leave(self, error: BaseException | None) -> bool:
@@ -174,31 +145,12 @@ class Run:
                 return True
             raise SystemExit(error.reason.exit_code) from None
         if isinstance(error, Exception):
-            self._emergency(error)
+            batch_size = as_settings(self.options.config).get("batch_size")
+            save_failed(
+                error, self._saver, self._loop.mark, self.tell,
+                batch_size=batch_size, torn=self._counter.torn,
+            )  # fmt: skip
         return False
-
-    def _emergency(self, error: Exception) -> None:
-        """Save what a failed step left whole, under a name that no regular checkpoint has."""
-        mark = self._loop.mark
-        if self._counter.torn:
-            self.tell("the optimizer failed inside its step: what it left is not saved")
-            return
-        found = classify(error, mark.epochs + 1)
-        try:
-            report = self._saver.emergency(found.name, mark)
-        except (CkptkitError, RuntimeError, OSError) as second:
-            self.tell(f"{found.kind}: and it could not be saved: {second}")
-            return
-        where = f"epoch {mark.epochs}, step {mark.steps}"
-        self.tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where})")
-        if has_moving_buffers(self.state):
-            self.tell("running statistics (BatchNorm) may have moved in the step that failed")
-        if found.kind == "out of memory":
-            size = as_settings(self.options.config).get("batch_size")
-            command = smaller_batch_command(
-                sys.argv, size if isinstance(size, int) else None, str(report.path)
-            )
-            self.tell(f"go on with a smaller batch: {command}")
 
     # -- the loops --------------------------------------------------------------------------------
 
@@ -233,6 +185,8 @@ class Run:
     ) -> None:
         """Record metrics: averaged inside batches, taken as they are at the end of an epoch."""
         numbers = {name: as_number(name, v) for name, v in {**(values or {}), **named}.items()}
+        if self._evaluating is None:
+            self._trackers.log(numbers, self._counter.steps)
         if self._evaluating is not None:
             self._evaluating.add(numbers, weight)
         elif self._loop.in_body:
@@ -258,6 +212,24 @@ class Run:
         return self._loop.mark.steps
 
     @property
+    def samples(self) -> int:
+        """Samples that were handed out before the batch under way."""
+        return self._loop.samples
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the batch under way has completed an optimizer step."""
+        return self._loop.stepped
+
+    @property
+    def micro_batch(self) -> int:
+        """Batches that were handed out since the last completed step, before this one.
+
+        ``run.micro_batch == n - 1`` is the moment to step when gradients of n are accumulated.
+        """
+        return self._loop.micro_batch
+
+    @property
     def best(self) -> float | None:
         """The best value so far of the watched metric."""
         return None if self._saver.best is None else self._saver.best.value
@@ -271,23 +243,6 @@ class Run:
     def folder(self) -> Path:
         """This run's own folder."""
         return self.experiment.folder
-
-
-def _jsonable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for people: what JSON has no form for is told as text."""
-    plain = (type(None), bool, int, str)
-    return {
-        name: value if isinstance(value, plain) else _text(value)
-        for name, value in settings.items()
-    }
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, (list, tuple)):
-        return [_text(one) if not isinstance(one, (int, str, bool)) else one for one in value]
-    return str(value)
 
 
 def _in_notebook() -> bool:

@@ -46,6 +46,11 @@ class Saver:
         self.trackers: dict[str, Any] = {}
         self.probe: dict[str, Any] | None = None
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The script's own live objects."""
+        return self._recipe.state
+
     def sections(self, mark: Mark) -> dict[str, Any]:
         """Everything that a checkpoint of this moment holds."""
         recipe = self._recipe

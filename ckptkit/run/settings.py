@@ -7,6 +7,7 @@ it was, unless that is forced, because the stored weights were made by it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -106,3 +107,18 @@ def _same(one: Any, other: Any) -> bool:
         return bool(one == other) or (one != one and other != other)  # noqa: PLR0124  NaN
     except (TypeError, ValueError, RuntimeError):
         return one is other
+
+
+def for_people(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON holds them; what it has no form for is told as text."""
+    return {name: _told(value) for name, value in settings.items()}
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_told(one) for one in value]
+    return str(value)

@@ -1,0 +1,47 @@
+"""The last thing a failed run does: save what the last completed step left, and tell."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from ckptkit.errors import CkptkitError
+from ckptkit.run.emergency import classify, smaller_batch_command
+from ckptkit.run.history import Event
+from ckptkit.run.mark import Mark
+from ckptkit.run.saver import Saver
+from ckptkit.run.sections import has_moving_buffers
+from ckptkit.run.tell import Tell
+
+
+def save_failed(
+    error: Exception, saver: Saver, mark: Mark, tell: Tell, *, batch_size: Any, torn: bool
+) -> None:
+    """Save under an emergency's name; never raises, because ``error`` is what must be seen.
+
+    ``torn``: the optimizer failed inside its step. Its weights are neither old nor new: then
+    nothing is saved, and the newest regular checkpoint is what there is.
+    """
+    if torn:
+        left = saver.last.name if saver.last is not None else "none"
+        tell("the optimizer failed inside its step, so nothing is saved of it; the newest "
+             f"checkpoint is {left}")  # fmt: skip
+        return
+    found = classify(error, mark.epochs + 1)
+    detail = f"{type(error).__name__}: {error}"[:200]
+    event = Event(found.kind, mark.epochs, mark.steps, time.time(), detail)
+    saver.history.events.append(event)
+    try:
+        report = saver.emergency(found.name, mark)
+    except (CkptkitError, RuntimeError, OSError) as second:
+        tell(f"{found.kind}, and it could not be saved: {second}")
+        return
+    where = f"epoch {mark.epochs}, step {mark.steps}"
+    tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where})")
+    if has_moving_buffers(saver.state):
+        tell("running statistics (BatchNorm) may have moved in the step that failed")
+    if found.kind == "out of memory":
+        size = batch_size if isinstance(batch_size, int) else None
+        command = smaller_batch_command(sys.argv, size, str(report.path))
+        tell(f"go on with a smaller batch: {command}")
