@@ -25,7 +25,8 @@ def _read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None or not int(match[1]):
         raise click.BadParameter(f"{text!r} is no size, such as 500MB or 5GB")
-    return int(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()]
+    unit = 1024 if match[3] else 1000
+    return int(match[1]) * int(unit ** _POWERS[match[2].lower()])
 
 
 def _read_renames(

@@ -6,6 +6,7 @@ restricted unpickler knows. Source: torch/_weights_only_unpickler.py; PEP 307.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ MAX_INT_NBYTES = 255  # the longest integer that LONG1 can write
 _STORAGES = {name: f"{stem}Storage" for stem, name in STORAGE_STEMS.items()}
 _UNTYPED = b"ctorch.storage\nUntypedStorage\n"
 _EMPTY_ORDERED = b"ccollections\nOrderedDict\n)R"
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_EMPTY_MAPS = {
+    "dict": b"}", "OrderedDict": _EMPTY_ORDERED, "Counter": b"ccollections\nCounter\n)R",
+}  # fmt: skip
 _TUPLE_ENDS = {1: b"\x85", 2: b"\x86", 3: b"\x87"}
 
 
@@ -137,13 +142,10 @@ class _Writer:
     def _map(self, node: MapNode) -> None:
         pairs = [part for pair in node.items() for part in pair]
         filled: list[Node] = [_Raw(b"("), *pairs, _Raw(b"u")] if pairs else []
-        if node.kind == "Counter":
-            self.out += b"ccollections\nCounter\n}"
-            self._push(*filled, _Raw(b"\x85R"), _Put(node))
-            return
-        if node.kind not in ("dict", "OrderedDict") or (node.attrs and node.kind == "dict"):
+        empty = _EMPTY_MAPS.get(node.kind)
+        if empty is None or (node.attrs is not None and node.kind != "OrderedDict"):
             raise _refused(node)
-        self.out += _EMPTY_ORDERED if node.kind == "OrderedDict" else b"}"
+        self.out += empty
         self._put(self.nodes, id(node))
         attrs: list[Node] = [] if node.attrs is None else [node.attrs, _Raw(b"b")]
         self._push(*filled, *attrs)
@@ -169,7 +171,10 @@ class _Writer:
 
     def _atom(self, node: Atom) -> None:
         if node.kind in ("torch.dtype", "torch.qscheme"):
-            self.out += b"ctorch\n%s\n" % str(node.args[0]).encode("ascii")
+            word = str(node.args[0])
+            if not _WORD.fullmatch(word):
+                raise _refused(node)  # a newline in it would be an opcode behind it
+            self.out += b"ctorch\n%s\n" % word.encode("ascii")
         elif node.kind == "torch.device":
             self.out += b"ctorch\ndevice\n"
             self._push(*_tuple(node.args), _Raw(b"R"))

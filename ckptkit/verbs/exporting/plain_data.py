@@ -8,14 +8,15 @@ from typing import Any
 from ckptkit.containers.logical import logical_source
 from ckptkit.containers.pickle_writer import MAX_INT_NBYTES
 from ckptkit.errors import UnrepresentableError
-from ckptkit.nodes import Atom, MapNode, Node, Path, Record, SeqNode, Storage, TensorNode
+from ckptkit.nodes import Atom, MapNode, Node, Path, Record, SeqNode, Storage, TensorNode, key_token
 from ckptkit.tree import path_text, to_python
 from ckptkit.tree.numbers import number_of
-from ckptkit.types import Notice, contiguous_strides
+from ckptkit.types import DTYPES, Notice, contiguous_strides
 from ckptkit.verbs.exporting.values import LeftOut
 from ckptkit.verbs.outline import describe
 
-_KEPT_ATOMS = ("torch.dtype", "torch.device", "bytearray")
+_DTYPES = frozenset(name for name in DTYPES if not name.startswith("bits"))
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "meta", "mkldnn", "xla", "hpu")
 _TEXT_ATOMS = ("date", "datetime", "time", "decimal", "uuid")
 _NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")
 _SEQUENCES = {"frozenset": "set", "deque": "list"}
@@ -119,25 +120,31 @@ class PlainData:
 
     def _sequence(self, node: SeqNode, path: Path) -> Node:
         kind = _SEQUENCES.get(node.kind, node.kind)
+        if kind == "torch.Size" and any(type(item) is not int for item in node.items):
+            kind = "tuple"
         if kind != node.kind:
             self._change(f"a {node.kind} became a {kind}", path)
         made = SeqNode([], kind)
+        members: dict[Any, Node] = {}
 
         def fill() -> None:
             for index, item in enumerate(node.items):
                 plain = self._node(item, (*path, index))
                 if kind == "set" and not _is_hashable(plain):
                     plain = self._leave(item, (*path, index)) if plain is not _NOTHING else plain
-                if plain is not _NOTHING:
+                if kind == "set" and plain is not _NOTHING:
+                    members.setdefault(key_token(plain), plain)
+                elif plain is not _NOTHING:
                     made.items.append(plain)
                 elif kind != "set":
                     made.items.append(None)  # the others keep their places
+            made.items.extend(members.values())
 
         self._work.append(fill)
         return made
 
     def _atom(self, node: Atom, path: Path) -> Node:
-        if node.kind in _KEPT_ATOMS:
+        if _is_kept(node):
             return node
         number = number_of(node)
         if number is not None:
@@ -152,7 +159,7 @@ class PlainData:
     def _tensor(self, node: TensorNode, path: Path) -> Node:
         """The tensor alone on its own bytes; ties share theirs."""
         quantizer = node.extra.get("quantizer") if node.extra is not None else None
-        if node.numpy_dtype or (node.dtype.kind == "q" and quantizer is None):
+        if node.numpy_dtype or (node.dtype.kind == "q" and not _is_quantizer(quantizer)):
             return self._leave(node, path)
         flavour = "tensor" if node.flavour == "ndarray" else node.flavour
         if flavour != node.flavour:
@@ -169,18 +176,46 @@ class PlainData:
             self._views[node.same_view()] = storage
         return TensorNode(
             dtype=node.dtype, shape=node.shape, strides=contiguous_strides(node.shape), offset=0,
-            storage=storage, flavour=flavour, requires_grad=node.requires_grad, extra=extra,
+            storage=storage, flavour=flavour,
+            requires_grad=node.requires_grad and node.dtype.kind in "fc", extra=extra,
         )  # fmt: skip
 
-    def _quantizer(self, node: Node, path: Path) -> Node:
+    def _quantizer(self, node: SeqNode, path: Path) -> Node:
         """Scheme, scales and zero points as they are, their tensors on bytes of their own."""
-        if not isinstance(node, SeqNode):
-            return node
         items = [
             self._tensor(item, path) if isinstance(item, TensorNode) else item
             for item in node.items
         ]
         return SeqNode(items, node.kind)
+
+
+def _is_kept(atom: Atom) -> bool:
+    """Whether torch's unpickler makes it: a hostile file may have put anything into an atom."""
+    if atom.kind == "torch.dtype":
+        return len(atom.args) == 1 and atom.args[0] in _DTYPES
+    if atom.kind == "bytearray":
+        return len(atom.args) == 1 and type(atom.args[0]) is bytes
+    if atom.kind != "torch.device" or len(atom.args) not in (1, 2):
+        return False
+    return atom.args[0] in _DEVICES and all(
+        type(index) is int and 0 <= index < 128 for index in atom.args[1:]
+    )
+
+
+def _is_quantizer(node: Node) -> bool:
+    """A scheme, then numbers and tensors: what torch's own rebuilder takes."""
+    if not isinstance(node, SeqNode) or not node.items or node.kind != "tuple":
+        return False
+    scheme, *rest = node.items
+    return (
+        isinstance(scheme, Atom)
+        and scheme.kind == "torch.qscheme"
+        and all(
+            type(part) in (int, float)
+            or (isinstance(part, TensorNode) and part.dtype.kind in "fi" and not part.numpy_dtype)
+            for part in rest
+        )
+    )
 
 
 def _is_namespace(node: Node) -> bool:

@@ -45,7 +45,7 @@ class ExportOptions:
 
 
 class PlannedOutput(NamedTuple):
-    """One file to be. ``tree`` is what must be read in it again; None for a side file.
+    """One file to be. ``tree`` is what must be read again in weights.
 
     ``tensors`` says which part holds the bytes of which tensor of the tree. A zip file has
     ``entries``, a name for each part, and its headers are made when the checksums are known.

@@ -99,7 +99,7 @@ def _prove(
     """Open what was written as any file, and compare names, forms and the digest of every byte."""
     digests = written.digests[1::2] if output.entries else written.digests
     path = folder / output.name
-    if output.tree is None:
+    if output.kind != "weights":
         whole = LazyFile(path, output_nbytes(output))
         wanted = digests[0] if output.parts else digest_of_bytes(output.header)
         _require(digest_many([whole], progress=options.progress) == [wanted], path)
