@@ -130,3 +130,116 @@ def test_what_is_no_checkpoint_is_never_replaced(call, source, tmp_path):
         assert "notes.txt" in result.stderr
     assert (tmp_path / "training" / "notes.txt").read_text() == "mine"
     assert call("migrate", "--replace", source, source).exit_code == 42
+
+
+# -- sections of a trainer ----------------------------------------------------------------------------
+
+MIGRATORS = """
+from ckptkit.plugin import Cast, Rename, SectionMigrator, Split
+
+MIGRATORS = [
+    SectionMigrator(
+        trainer="gpt", section="model", start=1, stop=2, title="the first layer is two",
+        operations=(Split("0.weight", ("first.a", "first.b")), Rename({"0.bias": "first.bias"})),
+    ),
+    SectionMigrator(
+        trainer="gpt", section="model", start=2, stop=3, title="half precision",
+        operations=(Cast("first.(a|b)", "float16"),),
+    ),
+]
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(MIGRATORS)
+    monkeypatch.chdir(tmp_path)
+    return "own.py"
+
+
+def test_a_trainers_migrators_lead_to_a_version_and_back(call, source, own, tmp_path):
+    there = call("migrate", source, tmp_path / "two", "--migrators", own, "--to", "2")
+    assert there.exit_code == 0, there.output
+    assert "model 1 to 2: the first layer is two" in there.stdout
+    with safe_open(tmp_path / "two" / "model.safetensors", "pt") as file:
+        assert {"first.a", "first.b", "first.bias"} <= set(file.keys())
+        assert "0.weight" not in file.keys()  # noqa: SIM118
+    back = call(
+        "migrate", tmp_path / "two", tmp_path / "one", "--migrators", own, "--to", "model=1"
+    )
+    assert back.exit_code == 0, back.output
+    plain = call("migrate", source, tmp_path / "plain")
+    assert plain.exit_code == 0
+    one, other = (
+        safe_open(tmp_path / name / "model.safetensors", "pt") for name in ("one", "plain")
+    )
+    with one, other:
+        assert set(one.keys()) == set(other.keys())
+        assert all(one.get_tensor(n).equal(other.get_tensor(n)) for n in one.keys())  # noqa: SIM118
+
+
+def test_the_account_of_a_migrated_section_has_every_leaf(call, source, own, tmp_path):
+    result = call("migrate", "--json", source, tmp_path / "two", "--migrators", own, "--to", "2")
+    told = json.loads(result.stdout)
+    rows = {row["source"]: row for row in told["placed"]}
+    split = rows["model_state_dict/0.weight"]
+    assert (split["target"], split["derived"]) == ("model/first.a", True)
+    assert split["note"].startswith('Split("0.weight"')
+    renamed = rows["model_state_dict/0.bias"]
+    assert (renamed["target"], renamed["derived"]) == ("model/first.bias", False)
+    assert all(row["target"] for row in told["placed"])
+    assert told["proved"]
+
+
+def test_what_cannot_be_taken_back_is_refused_by_name_and_nothing_is_written(
+    call, source, own, tmp_path
+):
+    assert call("migrate", source, tmp_path / "three", "--migrators", own).exit_code == 0
+    back = call("migrate", tmp_path / "three", tmp_path / "one", "--migrators", own, "--to", "1")
+    assert back.exit_code == 32
+    assert "half precision" in back.stderr
+    assert 'Cast("first.(a|b)", "float16"): cannot be taken back' in back.stderr
+    assert not (tmp_path / "one").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "seen"),
+    [
+        (("--to", "2"), 32, "names no trainer"),
+        (("--to", "2", "--trainer", "gpt"), 32, "no section"),
+        (("--to", "model=2", "--trainer", "gpt"), 32, "none is registered"),
+        (("--to", "two"), 2, "no version"),
+        (("--to", "1", "--to", "2"), 2, "given twice"),
+        (("--migrators", "nowhere.py"), 11, "there is no file nowhere.py"),
+        (("--migrators", "json"), 32, "holds no migrators"),
+        (("--out", "x.py"), 2, "--out belongs to --autogenerate"),
+        (("--migrators", "own.py", "--to", "ema=2"), 32, "ema"),
+        (("--migrators", "own.py", "--to", "7"), 32, "no migrator leads from version 3"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_paragraph(call, source, own, tmp_path, arguments, code, seen):
+    result = call("migrate", source, tmp_path / "new", *arguments)
+    assert result.exit_code == code, result.output
+    assert seen in " ".join(result.stderr.split())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_sealed_source_with_nothing_to_do_is_refused(call, source, own, tmp_path):
+    assert call("migrate", source, tmp_path / "two", "--migrators", own, "--to", "2").exit_code == 0
+    again = call("migrate", tmp_path / "two", tmp_path / "x", "--migrators", own, "--to", "2")
+    assert again.exit_code == 32
+    assert "has the asked versions already" in again.stderr
+
+
+def test_a_migrator_is_written_and_used(call, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "today.py").write_text(
+        "from torch import nn\n\n\ndef make():\n    net = nn.Sequential(*[nn.Linear(2, 2) for _ in range(99)])\n    return net\n"
+    )
+    made = call("migrate", "--autogenerate", "today:make", source, "--out", "m.py", "--json")
+    assert made.exit_code == 0, made.output
+    told = json.loads(made.stdout)
+    assert told["out"] == "m.py"
+    assert told["text"] == (tmp_path / "m.py").read_text()
+    assert call("migrate", "--autogenerate", "today:make", source, "--out", "m.py").exit_code == 42
+    assert call("migrate", "--autogenerate", "today:make", source).stdout == told["text"]

@@ -38,6 +38,7 @@ class Draft:
         self.wanted = {entry.name: entry for entry in wanted}
         self.sure: list[Sure] = []
         self.questions: list[Question] = []
+        self._asked: set[str] = set()  # names that a question is about already
 
     def plan(self) -> LoadPlan:
         """How what is there now would be loaded."""
@@ -63,7 +64,8 @@ class Draft:
     def left(self) -> tuple[list[str], list[str]]:
         """Stored names that nobody takes, and wanted ones that nothing fills, in their order."""
         plan = self.plan()
-        return [*plan.unexpected], [*plan.missing]
+        stored = [name for name in plan.unexpected if name not in self._asked]
+        return stored, [name for name in plan.missing if name not in self._asked]
 
     def accept(self, operation: Operation, why: str) -> bool:
         """Take an operation up if it runs on what is there now, and can be taken back."""
@@ -78,9 +80,11 @@ class Draft:
         """Leave a question, with an answer that would run."""
         if answer is not None:
             try:
-                answer.apply(self.state)
+                actions = answer.apply(self.state).actions
             except MigrationError:
-                answer = None
+                answer, actions = None, ()
+            for action in actions:
+                self._asked |= {*action.sources, *action.targets}
         self.questions.append(Question(text, answer))
 
 

@@ -62,7 +62,8 @@ def _operations(sure: Sequence[Sure], questions: Sequence[Question]) -> Iterator
     for question in questions:
         yield from _comment(f"QUESTION: {question.text}")
         if question.answer is not None:
-            yield from (f"            # => {line}" for line in call_lines(question.answer, 0))
+            for line in call_lines(question.answer, 17):
+                yield f"            # => {line[17:]}"
     yield "        ),"
 
 
