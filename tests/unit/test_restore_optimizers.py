@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import pytest
 import torch
@@ -347,6 +348,61 @@ def test_optimizers_in_a_list_find_those_of_the_stored_list(tmp_path):
     whole = torch.nn.ModuleList(fresh)
     report = ckptkit.plan_restore(tmp_path / "c.pt", {"model": whole, "optimizer": resumed})
     assert [part.source for part in report.components] == ["model", "optimizer/0", "optimizer/1"]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_distributed_checkpoint_of_torch_itself_is_restored_by_name(flat, tmp_path):
+    from torch.distributed.checkpoint import FileSystemWriter, save
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    train(model, optimizer)
+    options = StateDictOptions(flatten_optimizer_state_dict=flat)
+    state = get_optimizer_state_dict(model, optimizer, options=options)
+    whole = {"model": model.state_dict(), "optimizer": state}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that nothing is distributed
+        save(whole, storage_writer=FileSystemWriter(tmp_path / "c"), no_dist=True)
+    other = network(seed=4)
+    resumed = torch.optim.AdamW(swapped(other.parameters()))
+    ckptkit.restore(tmp_path / "c", {"model": other, "optimizer": resumed})
+    assert same(named_state(other, resumed), named_state(model, optimizer))
+
+
+@pytest.mark.real_library
+def test_the_optimizer_and_schedule_of_a_real_lightning_run_go_on(tmp_path):
+    lightning = pytest.importorskip("lightning")
+
+    class Run(lightning.LightningModule):
+        def __init__(self, seed):
+            super().__init__()
+            self.net = network(seed)
+
+        def training_step(self, batch, _):
+            return (self.net(batch[0]) ** 2).mean()
+
+        def configure_optimizers(self):
+            self.made = torch.optim.AdamW(self.parameters(), lr=0.01)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(self.made, 0.1, total_steps=50)
+            return [self.made], [{"scheduler": schedule, "interval": "step"}]
+
+    run, other = Run(0), Run(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = torch.utils.data.TensorDataset(torch.randn(20, 4))
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = lightning.Trainer(
+            max_epochs=2, accelerator="cpu", enable_model_summary=False, **quiet
+        )
+        trainer.fit(run, torch.utils.data.DataLoader(data, batch_size=5))
+        trainer.save_checkpoint(tmp_path / "c.ckpt")
+    (optimizer,), (schedule,) = other.configure_optimizers()
+    targets = {"model": other, "optimizer": optimizer, "scheduler": schedule["scheduler"]}
+    ckptkit.restore(tmp_path / "c.ckpt", targets)
+    assert same(named_state(other, optimizer), named_state(run, run.made))
+    assert optimizer.param_groups[0]["lr"] == run.made.param_groups[0]["lr"]
+    assert schedule["scheduler"].last_epoch == 8
 
 
 @pytest.mark.real_library

@@ -138,4 +138,4 @@ def _by_note(matched: Matched) -> tuple[str, ...]:
         "order": "nobody stored names: matched in order, because every shape agrees one to one",
     }
     word = words.get(matched.plan.by) if matched.plan.pairs else None
-    return () if word is None or any(word in note for note in matched.plan.notes) else (word,)
+    return () if word is None or matched.plan.notes else (word,)
