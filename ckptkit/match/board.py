@@ -49,8 +49,14 @@ class Board:
         """Take every pair whose ``key`` is equal and stands once on either side."""
         targets = unique(self.free_wanted, key)
         for found, source in unique(self.free_stored, key).items():
-            if (target := targets.get(found)) is not None:
+            target = targets.get(found)
+            if target is None:
+                continue
+            if self.renamed:
                 self.claim(target, source, how)
+            else:  # what ``claim`` comes to for nearly every name of nearly every model
+                del self.free_stored[source], self.free_wanted[target]
+                self.claims[target] = Claim(source, how)
 
     def confuse(self, name: str, side: str, candidates: Iterable[str]) -> None:
         """Record that a name could be several; the first record of a name stays."""

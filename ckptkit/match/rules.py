@@ -85,18 +85,18 @@ def _clashes(board: Board) -> list[str]:
 
 
 def allowed(
-    names: Iterable[str], rule: bool | tuple[str, ...], what: str
+    names: Iterable[str], rule: bool | str | tuple[str, ...], what: str
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the names that ``rule`` allows, and a note for each glob that allows none of them.
 
-    A glob sees a name as it is, and without its wrappers.
+    A glob sees a name as it is, and without its wrappers. One text is one glob.
     """
     listed = list(names)
     if isinstance(rule, bool):
         return tuple(listed) if rule else (), []
     found: set[str] = set()
     notes = []
-    for glob in rule:
+    for glob in (rule,) if isinstance(rule, str) else rule:
         fits = re.compile(translate(glob)).match
         hits = [name for name in listed if fits(name) or fits(without_wrappers(name))]
         found.update(hits)

@@ -23,6 +23,9 @@ def settle(board: Board, policy: MatchPolicy) -> Settled:
         if (claim := board.claims.get(target)) is None:
             continue
         stored, wanted = board.stored[claim.source], board.wanted[target]
+        if stored.shape == wanted.shape and stored.dtype == wanted.dtype and not claim.factor:
+            pairs.append(Pair(target, claim.source, claim.how))
+            continue
         action = "product" if claim.factor else "copy"
         if not _fits(stored, wanted):
             outcome = _outcome(policy, claim, stored, wanted)

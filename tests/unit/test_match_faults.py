@@ -17,7 +17,9 @@ def wanted(*rows, dtype="float32"):
 
 
 def on_shape(action):
-    return MatchPolicy(on_shape=ShapeChoice(action, (lambda *_: None) if action == "custom" else None))
+    return MatchPolicy(
+        on_shape=ShapeChoice(action, (lambda *_: None) if action == "custom" else None)
+    )
 
 
 HEAD = (stored(("body", (4,)), ("head", (5, 8))), wanted(("body", (4,)), ("head", (10, 8))))
@@ -53,7 +55,9 @@ def test_a_sliced_tensor_covers_the_corner_that_both_have():
 
 @pytest.mark.parametrize("shape", [(5,), (), (5, 8, 1)])
 def test_nothing_is_sliced_where_the_ranks_differ(shape):
-    plan = plan_load(stored(("h", shape), ("b", (2,))), wanted(("h", (10, 8)), ("b", (2,))), on_shape("slice"))
+    plan = plan_load(
+        stored(("h", shape), ("b", (2,))), wanted(("h", (10, 8)), ("b", (2,))), on_shape("slice")
+    )
     assert plan.mismatched[0].outcome == "error"
     assert "shape" in plan.fault_kinds
 
@@ -96,7 +100,9 @@ def test_a_cast_is_recorded_and_allowed_by_default():
 
 
 def test_a_cast_is_refused_where_the_policy_says_so():
-    plan = plan_load(stored(("w", (2,)), dtype="float16"), wanted(("w", (2,))), MatchPolicy(cast="error"))
+    plan = plan_load(
+        stored(("w", (2,)), dtype="float16"), wanted(("w", (2,))), MatchPolicy(cast="error")
+    )
     assert plan.fault_kinds == ("cast",)
     assert "float16 to float32" in plan.faults[0]
 
@@ -149,7 +155,9 @@ def test_the_floor_counts_bytes_as_well_as_tensors():
 
 def test_buffers_do_not_count_where_there_are_parameters():
     plan = plan_load(
-        stored(("w", (2,))), [*wanted(("w", (2,))), Entry("mean", "float32", (99,), "buffer")], EVERYTHING
+        stored(("w", (2,))),
+        [*wanted(("w", (2,))), Entry("mean", "float32", (99,), "buffer")],
+        EVERYTHING,
     )
     assert plan.coverage == (1, 1, 8, 8)
 
@@ -168,13 +176,18 @@ def test_every_reason_is_given_at_once_with_counts_and_collapsed_names():
     )  # fmt: skip
     assert plan.fault_kinds == ("coverage", "shape", "missing", "unexpected", "cast")
     missing = plan.faults[2]
-    assert missing.startswith("33 names that are wanted are not in the checkpoint: layers.*.w (32), z;")
+    assert missing.startswith(
+        "33 names that are wanted are not in the checkpoint: layers.*.w (32), z;"
+    )
     assert "old.*.x (40)" in plan.faults[3]
     assert all(len(sentence) < 300 for sentence in plan.faults)
 
 
 def test_a_sentence_about_thousands_of_names_stays_short():
-    plan = plan_load(stored(("a", (1,))), wanted(("a", (1,)), *((f"w{n}x{n % 7}{chr(97 + n % 26)}", (2,)) for n in range(3000))))
+    plan = plan_load(
+        stored(("a", (1,))),
+        wanted(("a", (1,)), *((f"w{n}x{n % 7}{chr(97 + n % 26)}", (2,)) for n in range(3000))),
+    )
     assert all(len(sentence) < 300 for sentence in plan.faults)
     assert any("more" in sentence for sentence in plan.faults)
 

@@ -9,7 +9,9 @@ APPLY = MatchPolicy(apply_proposals=True)
 
 
 def tensors(kind, **shapes):
-    return [Entry(name.replace("__", "."), "float32", shape, kind) for name, shape in shapes.items()]
+    return [
+        Entry(name.replace("__", "."), "float32", shape, kind) for name, shape in shapes.items()
+    ]
 
 
 def stored(**shapes):
@@ -38,8 +40,13 @@ def test_a_unique_end_and_shape_is_proposed_with_a_reason_and_not_applied():
 
 
 def test_a_proposal_is_applied_on_request_and_called_likeness():
-    plan = plan_load(stored(a=(2,), fc__weight=(10, 8)), wanted(a=(2,), head__weight=(10, 8)), APPLY)
-    assert {pair.target: pair.how for pair in plan.pairs} == {"a": "exact", "head.weight": "likeness"}
+    plan = plan_load(
+        stored(a=(2,), fc__weight=(10, 8)), wanted(a=(2,), head__weight=(10, 8)), APPLY
+    )
+    assert {pair.target: pair.how for pair in plan.pairs} == {
+        "a": "exact",
+        "head.weight": "likeness",
+    }
     assert not plan.proposals
     assert not plan.faults
 
@@ -100,7 +107,12 @@ def test_a_block_that_was_renamed_is_followed_name_by_name_and_layer_by_layer(ol
 def test_what_explains_many_names_decides_about_one_that_is_unclear():
     plan = plan_load(
         stored(encoder__a__w=(2, 2), encoder__b__w=(3, 3), encoder__conv__w=(4, 4)),
-        wanted(backbone__a__w=(2, 2), backbone__b__w=(3, 3), backbone__conv__w=(4, 4), neck__conv__w=(4, 4)),
+        wanted(
+            backbone__a__w=(2, 2),
+            backbone__b__w=(3, 3),
+            backbone__conv__w=(4, 4),
+            neck__conv__w=(4, 4),
+        ),
     )
     assert ("encoder.conv.w", "backbone.conv.w") in [p[:2] for p in plan.proposals]
     assert plan.ambiguities == ()
@@ -153,7 +165,10 @@ def test_stored_q_k_v_are_noted_where_qkv_is_wanted():
 def test_a_stored_qkv_is_noted_where_q_k_v_are_wanted():
     plan = plan_load(
         [Entry("attn.c_attn.weight", "float32", (64, 192))],
-        [Entry(f"attn.{p}.weight", "float32", (64, 64), "parameter") for p in ("query", "key", "value")],
+        [
+            Entry(f"attn.{p}.weight", "float32", (64, 64), "parameter")
+            for p in ("query", "key", "value")
+        ],
     )
     assert any("split" in note and "attn.c_attn.weight" in note for note in plan.notes)
 
@@ -174,3 +189,10 @@ def test_a_common_beginning_tells_equal_ends_apart():
     assert {p.target: p.source for p in plan.pairs} == {
         "x.lin.weight": "x.fc.weight", "y.lin.weight": "y.fc.weight"
     }  # fmt: skip
+
+
+def test_a_common_beginning_is_better_than_none():
+    plan = plan_load(
+        stored(x__fc__weight=(4, 4)), wanted(x__lin__weight=(4, 4), y__lin__weight=(4, 4))
+    )
+    assert [p[:2] for p in plan.proposals] == [("x.fc.weight", "x.lin.weight")]

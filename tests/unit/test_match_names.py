@@ -129,7 +129,9 @@ def test_both_spellings_of_a_parametrization_are_one(old, new, backwards):
 def test_parametrizations_are_seen_through_wrappers_and_a_common_prefix():
     plan = plan_load(
         stored("module.gen.c.weight_g", "module.gen.c.weight_v", "module.gen.c.bias"),
-        wanted("c.parametrizations.weight.original0", "c.parametrizations.weight.original1", "c.bias"),
+        wanted(
+            "c.parametrizations.weight.original0", "c.parametrizations.weight.original1", "c.bias"
+        ),
     )
     assert not plan.faults
     assert {pair.how for pair in plan.pairs} == {"parametrization", "prefix"}
@@ -138,7 +140,11 @@ def test_parametrizations_are_seen_through_wrappers_and_a_common_prefix():
 def test_a_pruned_weight_is_multiplied_by_its_mask():
     plan = plan_load(stored("fc.weight_orig", "fc.weight_mask"), wanted("fc.weight"))
     (pair,) = plan.pairs
-    assert (pair.source, pair.action, pair.factor) == ("fc.weight_orig", "product", "fc.weight_mask")
+    assert (pair.source, pair.action, pair.factor) == (
+        "fc.weight_orig",
+        "product",
+        "fc.weight_mask",
+    )
     assert not plan.faults
 
 
@@ -155,7 +161,9 @@ def test_a_whole_weight_fills_a_pruned_one_and_the_mask_stays():
 def test_a_plain_weight_for_weight_norm_is_a_note_and_not_a_guess():
     plan = plan_load(
         stored("c.weight", "d.weight"),
-        wanted("c.parametrizations.weight.original0", "c.parametrizations.weight.original1", "d.weight"),
+        wanted(
+            "c.parametrizations.weight.original0", "c.parametrizations.weight.original1", "d.weight"
+        ),
     )
     assert plan.missing == (
         "c.parametrizations.weight.original0",
@@ -165,14 +173,18 @@ def test_a_plain_weight_for_weight_norm_is_a_note_and_not_a_guess():
 
 
 def test_a_rename_rule_comes_before_everything_and_says_so():
-    plan = plan_load(stored("old.a", "old.b"), wanted("new.a", "new.b"), MatchPolicy(rename=(("^old", "new"),)))
+    plan = plan_load(
+        stored("old.a", "old.b"), wanted("new.a", "new.b"), MatchPolicy(rename=(("^old", "new"),))
+    )
     assert {pair.how for pair in plan.pairs} == {"rename"}
     assert not plan.faults
 
 
 def test_a_mapping_of_exact_names_renames_behind_wrappers_too():
     plan = plan_load(
-        stored("_orig_mod.old", "_orig_mod.kept"), wanted("new", "kept"), MatchPolicy(rename={"old": "new"})
+        stored("_orig_mod.old", "_orig_mod.kept"),
+        wanted("new", "kept"),
+        MatchPolicy(rename={"old": "new"}),
     )
     assert filled(plan) == {
         "new": ("_orig_mod.old", "rename"), "kept": ("_orig_mod.kept", "prefix")
@@ -218,6 +230,22 @@ def test_globs_allow_what_they_match_and_cross_dots():
     assert plan.allowed_unexpected == ("old.x.y",)
     assert plan.fault_kinds == ("missing",)
     assert "neck.w" in plan.faults[0]
+
+
+def test_a_single_text_is_one_glob_and_not_its_letters():
+    policy = MatchPolicy(allow_missing="head.*", min_coverage=0.1)
+    plan = plan_load(stored("a"), wanted("a", "head.w", "h"), policy)
+    assert plan.allowed_missing == ("head.w",)
+    assert plan.missing == ("head.w", "h")
+
+
+def test_the_counter_of_averaged_weights_is_left_but_never_made_up():
+    counter = Entry("n_averaged", "int64", ())
+    plan = plan_load([*stored("module.a", "module.b"), counter], wanted("a", "b"))
+    assert plan.benign == ("n_averaged",)
+    assert not plan.faults
+    lacking = plan_load(stored("module.a"), [*wanted("module.a"), counter._replace(kind="buffer")])
+    assert lacking.missing == ("n_averaged",)
 
 
 def test_a_tied_name_that_is_not_stored_is_filled_through_its_mate():
@@ -281,7 +309,11 @@ def test_a_benign_table_of_another_length_keeps_its_value():
         [*stored("w"), Entry("position_ids", "int64", (1, 512))],
         [*wanted("w"), buffer("position_ids", (1, 1024))],
     )
-    assert (plan.defaulted, plan.benign, plan.mismatched) == (("position_ids",), ("position_ids",), ())
+    assert (plan.defaulted, plan.benign, plan.mismatched) == (
+        ("position_ids",),
+        ("position_ids",),
+        (),
+    )
     assert not plan.faults
 
 
@@ -321,7 +353,10 @@ def test_a_prefix_before_other_shapes_proves_nothing():
 def test_a_mate_of_another_size_is_not_filled_through_the_memory_that_it_shares():
     plan = plan_load(
         stored("a"),
-        [Entry("a", "float32", (4, 4), "parameter", 0), Entry("b", "float32", (8, 4), "parameter", 0)],
+        [
+            Entry("a", "float32", (4, 4), "parameter", 0),
+            Entry("b", "float32", (8, 4), "parameter", 0),
+        ],
     )
     assert plan.missing == ("b",)
 

@@ -25,7 +25,10 @@ def stored(*groups, named=True, state=adam, shapes=SHAPES):
 
 def live(*groups, shapes=SHAPES, named=True):
     rows = [(group, name) for group, names in enumerate(groups) for name in names]
-    return [LiveParameter(n, group, name if named else "", shapes[name]) for n, (group, name) in enumerate(rows)]
+    return [
+        LiveParameter(n, group, name if named else "", shapes[name])
+        for n, (group, name) in enumerate(rows)
+    ]
 
 
 def order(*names, shapes=SHAPES):
@@ -78,7 +81,9 @@ def test_names_follow_the_renames_of_the_model():
 
 
 def test_a_renamed_parameter_wins_over_another_that_had_the_name():
-    plan = plan_optimizer(stored(("a.weight", "b.weight")), live(("b.weight",)), renamed={"a.weight": "b.weight"})
+    plan = plan_optimizer(
+        stored(("a.weight", "b.weight")), live(("b.weight",)), renamed={"a.weight": "b.weight"}
+    )
     assert plan.pairs == ((0, 0),)
     assert plan.dropped == (1,)
 
@@ -124,14 +129,18 @@ def test_by_name_no_order_and_no_grouping_changes_whose_state_it_is(then, now, c
 
 
 def test_a_live_group_takes_the_settings_of_where_most_of_it_was():
-    plan = plan_optimizer(stored(("a.weight", "b.weight"), ("a.bias",)), live(("a.weight", "b.weight", "a.bias")))
+    plan = plan_optimizer(
+        stored(("a.weight", "b.weight"), ("a.bias",)), live(("a.weight", "b.weight", "a.bias"))
+    )
     assert plan.groups == (0,)
     assert "2 from group 0 and 1 from group 1" in plan.notes[0]
 
 
 def test_groups_of_equal_settings_need_no_note():
     plan = plan_optimizer(
-        stored(("a.weight",), ("a.bias",)), live(("a.weight", "a.bias")), settings=({"lr": 1}, {"lr": 1.0})
+        stored(("a.weight",), ("a.bias",)),
+        live(("a.weight", "a.bias")),
+        settings=({"lr": 1}, {"lr": 1.0}),
     )
     assert plan.notes == ()
 
@@ -212,7 +221,10 @@ def test_groups_by_rank_are_placed_in_the_stored_models_order():
     """Weights decay and biases do not: each group is a part of the model's order."""
     weights, biases = [n for n in ALL if "weight" in n], [n for n in ALL if "bias" in n]
     plan = plan_optimizer(
-        stored(weights, biases, named=False), live(biases, weights), model_order=order(*ALL), renamed=SAME
+        stored(weights, biases, named=False),
+        live(biases, weights),
+        model_order=order(*ALL),
+        renamed=SAME,
     )
     assert plan.by == "inferred name"
     assert dict(plan.pairs) == {0: 2, 1: 3, 2: 4, 3: 0, 4: 1}
@@ -222,7 +234,10 @@ def test_groups_by_rank_are_placed_in_the_stored_models_order():
 
 def test_a_frozen_backbone_whose_head_has_its_own_shapes_is_proved():
     plan = plan_optimizer(
-        stored(("c.weight",), named=False), live(("c.weight",)), model_order=order(*ALL), renamed=SAME
+        stored(("c.weight",), named=False),
+        live(("c.weight",)),
+        model_order=order(*ALL),
+        renamed=SAME,
     )
     assert plan.by == "inferred name"
     assert plan.pairs == ((0, 0),)
@@ -230,7 +245,10 @@ def test_a_frozen_backbone_whose_head_has_its_own_shapes_is_proved():
 
 def test_a_frozen_layer_among_equal_ones_is_never_guessed_where_counts_differ():
     plan = plan_optimizer(
-        stored(("b.weight", "b.bias"), named=False), live(ALL), model_order=order(*ALL), renamed=SAME
+        stored(("b.weight", "b.bias"), named=False),
+        live(ALL),
+        model_order=order(*ALL),
+        renamed=SAME,
     )
     assert plan.pairs == ()
     assert plan.faults
@@ -278,7 +296,9 @@ def test_step_counts_alone_have_no_order_but_scalar_parameters_do():
     counts = stored(("a.weight", "b.weight"), named=False, state=lambda _: {"step": ()})
     assert not plan_optimizer(counts, live(("a.weight", "b.weight"))).faults
     scalars = {"s": (), "t": ()}
-    assert plan_optimizer(stored(scalars, named=False, shapes=scalars), live(scalars, shapes=scalars)).faults
+    assert plan_optimizer(
+        stored(scalars, named=False, shapes=scalars), live(scalars, shapes=scalars)
+    ).faults
 
 
 # -- state over all parameters --------------------------------------------------------------------
@@ -352,5 +372,7 @@ def test_a_bias_before_its_weight_shows_that_the_file_sorted():
 
 
 def test_most_of_a_group_decides_and_not_the_first():
-    plan = plan_optimizer(stored(("a.weight",), ("a.bias", "b.bias")), live(("a.weight", "a.bias", "b.bias")))
+    plan = plan_optimizer(
+        stored(("a.weight",), ("a.bias", "b.bias")), live(("a.weight", "a.bias", "b.bias"))
+    )
     assert plan.groups == (1,)

@@ -38,7 +38,9 @@ def test_a_forbidden_difference_is_a_sentence_and_not_an_exception():
 
 
 def test_a_field_of_one_side_alone_stays_and_is_no_conflict():
-    found = resolve_settings("x", {"initial_lr": 1.0}, {"foreach": None}, SettingPolicy(default="error"))
+    found = resolve_settings(
+        "x", {"initial_lr": 1.0}, {"foreach": None}, SettingPolicy(default="error")
+    )
     assert found.used == {"initial_lr": 1.0, "foreach": None}
     assert found.differing == ()
 
