@@ -208,7 +208,7 @@ def bench_save(
     nbytes: int = 1 << 30,
     rounds: int = 5,
     only: Collection[str] = ("large", "10k", "100k"),
-    memory: Path = Path("/dev/shm"),  # noqa: S108 - a tmpfs is what is measured
+    memory: Path = Path("/dev/shm"),
 ) -> bool:
     """Print the tables; return whether every promised limit was kept."""
     folder.mkdir(parents=True, exist_ok=True)
