@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
     from ckptkit.report.values import LoadReport
     from ckptkit.types import Limits
+    from ckptkit.verbs.autogenerate import autogenerate
     from ckptkit.verbs.diff import DiffOptions, diff
+    from ckptkit.verbs.evolving.asked import Versions
     from ckptkit.verbs.export import ExportOptions, export
+    from ckptkit.verbs.factory import Factory
     from ckptkit.verbs.inspect import inspect
     from ckptkit.verbs.lazy_tensor import LazyTensor
     from ckptkit.verbs.listing import list_checkpoints
     from ckptkit.verbs.migrate import MigrateOptions, migrate
     from ckptkit.verbs.migrate_tree import migrate_tree
+    from ckptkit.verbs.migrators import migrators_in
     from ckptkit.verbs.open import Checkpoint, load
     from ckptkit.verbs.recover import RecoverOptions, recover
     from ckptkit.verbs.restore import plan_restore, restore
@@ -31,12 +35,15 @@ __all__ = [
     "CkptkitError",
     "DiffOptions",
     "ExportOptions",
+    "Factory",
     "LazyTensor",
     "Limits",
     "LoadReport",
     "MigrateOptions",
     "RecoverOptions",
     "SaveReport",
+    "Versions",
+    "autogenerate",
     "diff",
     "export",
     "inspect",
@@ -44,6 +51,7 @@ __all__ = [
     "load",
     "migrate",
     "migrate_tree",
+    "migrators_in",
     "plan_restore",
     "recover",
     "restore",
@@ -57,12 +65,15 @@ _HOMES = {
     "CkptkitError": "ckptkit.errors",
     "DiffOptions": "ckptkit.verbs.diff",
     "ExportOptions": "ckptkit.verbs.export",
+    "Factory": "ckptkit.verbs.factory",
     "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
     "LoadReport": "ckptkit.report.values",
     "MigrateOptions": "ckptkit.verbs.migrate",
     "RecoverOptions": "ckptkit.verbs.recover",
     "SaveReport": "ckptkit.verbs.saving.report",
+    "Versions": "ckptkit.verbs.evolving.asked",
+    "autogenerate": "ckptkit.verbs.autogenerate",
     "diff": "ckptkit.verbs.diff",
     "export": "ckptkit.verbs.export",
     "inspect": "ckptkit.verbs.inspect",
@@ -70,6 +81,7 @@ _HOMES = {
     "load": "ckptkit.verbs.open",
     "migrate": "ckptkit.verbs.migrate",
     "migrate_tree": "ckptkit.verbs.migrate_tree",
+    "migrators_in": "ckptkit.verbs.migrators",
     "plan_restore": "ckptkit.verbs.restore",
     "recover": "ckptkit.verbs.recover",
     "restore": "ckptkit.verbs.restore",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ckptkit.algebra import Operation, run
 from ckptkit.algebra.operation import Memo, State
+from ckptkit.errors import MigrationError
 from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.verbs.evolving.names import state_of, with_state
 from ckptkit.verbs.evolving.piece import Piece
@@ -37,7 +38,11 @@ def carry_averages(
     if model.keys().isdisjoint(before):
         why = "the averaged weights have none of the model's names: they stay as they are"
         return Piece(path, weights, notes=(why,))
-    ran = run((replace(one, optional=True) for one in operations), before, memo)
+    try:
+        ran = run((replace(one, optional=True) for one in operations), before, memo)
+    except MigrationError as exc:
+        where = f"section {SECTION}, which follows the model: {exc.where}"
+        raise MigrationError(where, exc.seen, exc.expected, exc.advice) from exc
     trace = Trace(before)
     for step in ran.steps:
         trace.follow(step)
