@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ckptkit.containers.logical import logical_source
 from ckptkit.errors import ContainerError
 from ckptkit.nodes import BlobNode, ByteSource, Node, Storage, TensorNode
-from ckptkit.tree import walk
+from ckptkit.tree.parts import SCALARS, parts
 from ckptkit.types import Notice
 
 RAW_KEY = "recovered_storages"  # below `extra`: records that no readable tensor names
@@ -69,18 +69,16 @@ class Findings:
     def check(self, root: Node) -> bool:
         """Read every storage below ``root`` to its end; say whether all of them are sound."""
         sound = True
-        for leaf in _leaves(root):
-            if self.why_lost(leaf):
-                sound = False
-                continue
-            try:
-                if isinstance(leaf, BlobNode):
-                    read_through(leaf.source, self.advance)
-                else:
-                    self._check_tensor(leaf)
-            except ContainerError as exc:
-                sound = False
-                self.lose(leaf, exc.seen)
+        for leaf in leaves(root):
+            if not self.why_lost(leaf):
+                try:
+                    if isinstance(leaf, BlobNode):
+                        read_through(leaf.source, self.advance)
+                    else:
+                        self._check_tensor(leaf)
+                except ContainerError as exc:
+                    self.lose(leaf, exc.seen)
+            sound = sound and not self.why_lost(leaf)
         return sound
 
     def _check_tensor(self, tensor: TensorNode) -> None:
@@ -100,12 +98,20 @@ class Findings:
             source.read_into(0, memoryview(bytearray(min(1, source.nbytes))))
 
 
-def _leaves(root: Node) -> Iterator[TensorNode | BlobNode]:
-    met: set[int] = set()
-    for _, node in walk(root):
-        if isinstance(node, (TensorNode, BlobNode)) and id(node) not in met:
-            met.add(id(node))
-            yield node
+def leaves(root: Node) -> list[TensorNode | BlobNode]:
+    """Every tensor and blob below ``root``, once; their paths, which may be long, nobody builds."""
+    found: list[TensorNode | BlobNode] = []
+    pending, met = [root], set[int]()
+    while pending:
+        node = pending.pop()
+        if id(node) in met or type(node) in SCALARS:
+            continue
+        met.add(id(node))
+        if isinstance(node, (TensorNode, BlobNode)):
+            found.append(node)
+        pending += [child for _, child in parts(node)]
+    found.reverse()  # the last part was looked at first
+    return found
 
 
 def read_through(source: ByteSource, advance: Callable[[int], None]) -> None:

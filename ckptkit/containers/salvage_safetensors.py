@@ -62,35 +62,39 @@ def _read_head(file: FileBytes, limits: Limits, findings: Findings) -> _Head:
         raise TruncatedFileError(where, f"has {file.nbytes} bytes", "a header at least")
     nbytes = int.from_bytes(file.read(0, LENGTH_NBYTES), "little")
     room = min(file.nbytes - LENGTH_NBYTES, limits.max_header_nbytes)
+    seen = f"it has {file.nbytes} bytes, its header would end at {LENGTH_NBYTES + nbytes}"
     if nbytes <= room:
         data = file.read(LENGTH_NBYTES, nbytes)
         try:
             raw = load_object(data, where, limits)
         except CorruptFileError as exc:
-            findings.guess(f"the header is damaged ({exc.seen}); read entry by entry")
-            return _by_pattern(file, data, LENGTH_NBYTES + nbytes, limits)
-        return _from_object(raw, LENGTH_NBYTES + nbytes, where, limits, findings)
-    return _unframed(file, nbytes, file.read(LENGTH_NBYTES, room), limits, findings)
+            seen = exc.seen
+        else:
+            return _from_object(raw, LENGTH_NBYTES + nbytes, where, limits, findings)
+    head = _unframed(file, file.read(LENGTH_NBYTES, room), limits, findings)
+    if head is not None:
+        return head
+    if nbytes > room or not data.rstrip(b" ").endswith(b"}"):
+        raise TruncatedFileError(
+            where, seen, "a whole header: without it nothing says where a tensor lies",
+            "use an older checkpoint",
+        )  # fmt: skip
+    findings.guess(f"the header is damaged ({seen}); read entry by entry")
+    return _by_pattern(file, data, LENGTH_NBYTES + nbytes, limits)
 
 
-def _unframed(file: FileBytes, told: int, data: bytes, limits: Limits, findings: Findings) -> _Head:
-    """Find the end of a header whose length is damaged: every official one is a multiple of 8.
-
-    Raises: TruncatedFileError where the header itself is cut.
-    """
-    for match in _END.finditer(data):
-        end = match.end() + -match.end() % LENGTH_NBYTES
-        try:
-            raw = load_object(data[: match.end()], str(file.where), limits)
-        except ContainerError:
-            break
-        findings.guess(f"the length of the header, {told}, is damaged; taken for {end}")
-        return _from_object(raw, LENGTH_NBYTES + end, str(file.where), limits, findings)
-    raise TruncatedFileError(
-        file.where, f"has {file.nbytes} bytes, and its header would end at {LENGTH_NBYTES + told}",
-        "a whole header: without it nothing says where a tensor lies",
-        "use an older checkpoint",
-    )  # fmt: skip
+def _unframed(file: FileBytes, data: bytes, limits: Limits, findings: Findings) -> _Head | None:
+    """A whole header whose length is damaged: every official one is a multiple of 8."""
+    match = _END.search(data)
+    if match is None:
+        return None
+    try:
+        raw = load_object(data[: match.end()], str(file.where), limits)
+    except ContainerError:
+        return None
+    nbytes = match.end() + -match.end() % LENGTH_NBYTES
+    findings.guess(f"the length of the header is damaged; it is taken for {nbytes}")
+    return _from_object(raw, LENGTH_NBYTES + nbytes, str(file.where), limits, findings)
 
 
 def _from_object(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path as FilePath
 
+from ckptkit.containers.bytesource import FileBytes
 from ckptkit.containers.folder_scan import inner_file
 from ckptkit.containers.parts import Parts
 from ckptkit.containers.salvage import Findings, Gone
-from ckptkit.containers.sharded import INDEX_SUFFIX, ShardIndex
+from ckptkit.containers.sharded import INDEX_SUFFIX, ShardIndex, looks_like_index
 from ckptkit.errors import CkptkitError, ContainerError, CorruptFileError
 from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.protocols import Opened, OpenFile
 from ckptkit.types import Limits
 
+_HEAD_NBYTES = 4096
 _NUMBERED = r"-\d+-of-\d+"
 
 
@@ -69,7 +71,11 @@ _Shard = tuple[MapNode | None, str]  # what is in it, or why it cannot be read
 
 def _opened(path: FilePath, shard: str, parts: Parts, open_file: OpenFile) -> _Shard:
     try:
-        opened = parts.add(shard, open_file(inner_file(path.parent, shard)))
+        inner = inner_file(path.parent, shard)
+        with FileBytes(inner) as file:
+            if looks_like_index(file.head(_HEAD_NBYTES)):
+                return None, f"its shard {shard} is an index itself"
+        opened = parts.add(shard, open_file(inner))
     except CkptkitError as exc:
         return None, f"its shard {shard} cannot be read: {exc.seen}"
     if not isinstance(opened.root, MapNode):

@@ -138,9 +138,7 @@ def read_entry(index: ZipIndex, entry: ZipEntry, limits: Limits, *, check: bool 
 
     Raises: LimitExceededError, ChecksumError, CorruptFileError.
     """
-    allowed = limits.max_pickle_nbytes
-    if entry.method != STORED:
-        allowed = min(allowed, _FREE_HELD_NBYTES + _MAX_HELD_RATIO * entry.csize)
+    allowed = held_limit(entry.method, entry.csize, limits)
     if entry.usize > allowed:
         raise LimitExceededError(
             index.file.where, f"the entry {entry.name!a} holds {entry.usize} bytes",
@@ -152,6 +150,13 @@ def read_entry(index: ZipIndex, entry: ZipEntry, limits: Limits, *, check: bool 
     out = bytearray(entry.usize)
     source.read_into(0, memoryview(out))
     return bytes(out)
+
+
+def held_limit(method: int, csize: int, limits: Limits) -> int:
+    """How many bytes an entry may hold that has to be in memory."""
+    if method == STORED:
+        return limits.max_pickle_nbytes
+    return min(limits.max_pickle_nbytes, _FREE_HELD_NBYTES + _MAX_HELD_RATIO * csize)
 
 
 def _differs(file: FileBytes, entry: ZipEntry, what: str) -> CorruptFileError:

@@ -159,11 +159,13 @@ def _check_other_name(file: FileBytes, extra: bytes, name: bytes) -> None:
 
 
 def _check_names(file: FileBytes, names: list[bytes]) -> None:
+    if not names:
+        return
     if b"" in names or any(b"\x00" in name for name in names):
         raise UnsafePathError(file.where, "an entry's name is empty or holds a NUL")
     joined = b"\x00".join(name.removesuffix(b"/") for name in names)
     bad = _BAD_NAME.search(joined)
-    if bad is not None and names:
+    if bad is not None:
         place = joined.count(
             b"\x00", 0, bad.start() + 1 if bad.group()[:1] == b"\x00" else bad.start()
         )

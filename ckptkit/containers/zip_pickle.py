@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from ckptkit.containers.pickle_salvage import read_what_is_left
 from ckptkit.containers.zip_archive import PICKLE_NAME
-from ckptkit.containers.zip_claims import Claim
-from ckptkit.containers.zip_index import STORED
+from ckptkit.containers.zip_claims import ALIGNMENT, Claim
+from ckptkit.containers.zip_entry import held_limit
+from ckptkit.containers.zip_index import LOCAL_NBYTES, STORED
 from ckptkit.containers.zip_records import RecordBook
+from ckptkit.containers.zip_remains import Remain
 from ckptkit.errors import ContainerError, CorruptFileError, LimitExceededError
 from ckptkit.nodes import ByteSource, Node
 from ckptkit.types import Limits
+
+_FRONT_NBYTES = 4096
 
 
 @dataclass(slots=True)
@@ -53,7 +57,7 @@ def find_pickle(book: RecordBook, limits: Limits) -> FoundPickle:
         found = _from_directory(book, entry_name, limits)
         if found is not None:
             return found
-    name = _first(remain.name for remain in book.remains)
+    name = _first(remain.name for remain in book.remains) or _at_the_front(book)
     if name is None:
         root = next((r.name.partition("data/")[0] for r in book.remains if "data/" in r.name), "")
         missing = CorruptFileError(book.file.where, f"it has no {PICKLE_NAME} any more")
@@ -68,11 +72,28 @@ def _first(names: Iterable[str]) -> str | None:
     return next(iter(shallow or found), None)
 
 
+def _at_the_front(book: RecordBook) -> str | None:
+    """Where torch writes it, though the header there is none any more: by its name alone."""
+    head = book.file.head(_FRONT_NBYTES)
+    stop = head.find(PICKLE_NAME.encode(), LOCAL_NBYTES) + len(PICKLE_NAME)
+    raw = head[LOCAL_NBYTES:stop]
+    first = stop + 4
+    start = first + -first % ALIGNMENT
+    if (
+        not raw.isascii()
+        or not raw.endswith(PICKLE_NAME.encode())
+        or head[start : start + 1] != b"\x80"
+    ):
+        return None
+    book.remains.insert(0, Remain(raw.decode(), 0, start, STORED, 0, 0, 0))
+    return raw.decode()
+
+
 def _from_directory(book: RecordBook, name: str, limits: Limits) -> FoundPickle | None:
     root = name.removesuffix(PICKLE_NAME)
     claims = book.directory_claims(name)
-    if any(claim.usize > limits.max_pickle_nbytes for claim in claims):
-        raise _too_long(book, limits)
+    for claim in claims:
+        _require_short(book, claim, limits)
     book.prover.has_crcs = not (claims and book.saved_without_crcs(claims[0]))
     for claim in claims:
         verdict = book.prover.prove(claim, in_directory=True)
@@ -94,6 +115,7 @@ def _from_header(book: RecordBook, name: str, limits: Limits) -> FoundPickle:
         raise _too_long(book, limits)
     if remain.method != STORED:
         for claim in book.header_claims(index, 0, root):
+            _require_short(book, claim, limits)
             verdict = book.prover.prove(claim)
             if verdict.state != "false" and verdict.source is not None:
                 return FoundPickle(book, root, _whole(verdict.source), None, is_proved=True)
@@ -109,6 +131,12 @@ def _whole(source: ByteSource) -> bytes:
     out = bytearray(source.nbytes)
     source.read_into(0, memoryview(out))
     return bytes(out)
+
+
+def _require_short(book: RecordBook, claim: Claim, limits: Limits) -> None:
+    """Bound what is held in memory. Raises: LimitExceededError."""
+    if claim.usize > held_limit(claim.method, claim.csize, limits):
+        raise _too_long(book, limits)
 
 
 def _too_long(book: RecordBook, limits: Limits) -> LimitExceededError:

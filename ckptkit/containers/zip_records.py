@@ -176,6 +176,8 @@ class RecordBook:
             verdict = self.prover.prove(claim, in_directory=in_directory)
             if verdict.source is None or verdict.state == "false":
                 continue
+            if verdict.state == "unproved" and not in_directory and claim.usize != want.nbytes:
+                continue  # a length that only the end of the file suggests
             found.append(_Proved(claim, verdict.state, verdict.source, in_directory))
             if in_directory:
                 break

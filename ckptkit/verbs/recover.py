@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
-from ckptkit.containers.salvage import Findings
+from ckptkit.containers.salvage import Findings, leaves
 from ckptkit.errors import CorruptFileError, LossFoundError, WriteFailedError
 from ckptkit.nodes import SeqNode, TensorNode
 from ckptkit.storage.leftovers import parse_leftover
-from ckptkit.tree import walk
 from ckptkit.types import DEFAULT_LIMITS, SEALED_CONTAINER, Limits, Notice
 from ckptkit.verbs.migrate import check_growth
 from ckptkit.verbs.origin import own_name, with_origin, with_renamed_files
@@ -101,7 +100,10 @@ def recover(
     findings = Findings(options.progress)
     found = find(source, options.dialect, options.limits, findings)
     with found.checkpoint as checkpoint:
-        lost = (*prune(checkpoint.document, findings), *(Lost(*one) for one in findings.gone))
+        lost = (
+            *prune(checkpoint.document, findings, options.limits),
+            *(Lost(*one) for one in findings.gone),
+        )
         found = _with_raw(found, findings)
         _require_something(found, lost)
         plan = _plan(found, lost, findings, options.limits)
@@ -145,10 +147,9 @@ def _with_raw(found: Found, findings: Findings) -> Found:
 
 
 def _require_something(found: Found, lost: tuple[Lost, ...]) -> None:
-    """Refuse a checkpoint without one tensor of all that it had. Raises: CorruptFileError."""
-    document = found.checkpoint.document
-    saved = any(isinstance(node, TensorNode) for _, node in walk(document))
-    if saved or not lost:
+    """Refuse a checkpoint without a byte of the tensors that it had. Raises: CorruptFileError."""
+    tensors = leaves(found.checkpoint.document) if lost else []
+    if not lost or any(isinstance(leaf, TensorNode) and leaf.nbytes for leaf in tensors):
         return
     reasons = dict.fromkeys(f"{one.name}: {one.reason}" for one in lost[:MAX_TOLD])
     raise CorruptFileError(
@@ -162,7 +163,7 @@ def _plan(found: Found, lost: tuple[Lost, ...], findings: Findings, limits: Limi
     checkpoint = found.checkpoint
     is_sealed = checkpoint.opened.container == SEALED_CONTAINER
     document = checkpoint.document if is_sealed else with_origin(checkpoint)
-    saved = sum(isinstance(node, TensorNode) for _, node in walk(document))
+    saved = sum(isinstance(leaf, TensorNode) for leaf in leaves(document))
     facts = {
         "name": own_name(checkpoint.path), "nbytes": checkpoint.opened.nbytes,
         "container": checkpoint.opened.container, "saved": saved,

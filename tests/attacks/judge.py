@@ -22,7 +22,7 @@ from tests.attacks.case import Built, Case
 from tests.attacks.catalog import honest_cases, hostile_cases
 
 ROOT = Path(__file__).parents[2]
-HARD_SECONDS = 20
+HARD_SECONDS = 30  # for all stages of a case together, each of which has an alarm of its own
 EXTRA_NBYTES = 64 << 20
 
 CANARY_SOURCE = """
@@ -161,7 +161,7 @@ def judge(job: Job, told: dict[str, Any], allowed: frozenset[str]) -> Finding:
     else:
         if scan["danger"] or scan.get("exit_code"):
             wrong["false alarms"] = f"exit {scan.get('exit_code')}, listed {scan['names'][:8]}"
-        if problem := not_exact(job.built, told):
+        if problem := not_exact(job.built, told) or not_recovered(told):
             wrong["exact"] = problem
     return Finding(case, told, wrong)
 
@@ -191,6 +191,12 @@ def not_exact(built: Built, told: dict[str, Any]) -> str:
         return ""
     error = told["error"] or told["use_errors"] or ""
     return f"lacks {list((wanted - got).elements())[:4]}, has instead {list((got - wanted).elements())[:4]} {error}"
+
+
+def not_recovered(told: dict[str, Any]) -> str:
+    """What ``recover`` misses or doubts of a file that is whole, or ""."""
+    lost = str(told.get("recover", ""))
+    return f"recover: {lost}" if lost and told["opened"] and not told["error"] else ""
 
 
 def judge_all(cases: Sequence[Case], folder: Path) -> list[Finding]:

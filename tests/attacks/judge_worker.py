@@ -148,8 +148,18 @@ def scan(path: Path) -> dict[str, Any]:
     return {"names": names, "danger": code == 60, "exit_code": code, "verdict": report.verdict}
 
 
+def recover(path: Path) -> str:
+    """Ask ``ckptkit recover``, without writing, what is left; say what it does not vouch for."""
+    from ckptkit.verbs import recover as verb
+
+    options = verb.RecoverOptions(dry_run=True)
+    report = verb.recover(path, path.parent / "recovered", options)
+    finding = report.finding()
+    return "" if finding is None else f"{finding}: {[*report.lost[:2], *report.guessed[:2]]}"
+
+
 def attempt(path: Path) -> dict[str, Any]:
-    """Open a case, use it, interpret it, scan it."""
+    """Open a case, use it, interpret it, scan it, and recover what is left of it."""
     from ckptkit.errors import CkptkitError, DialectError
     from ckptkit.verbs import inspect as inspecting
     from ckptkit.verbs import open as opening
@@ -198,6 +208,13 @@ def attempt(path: Path) -> dict[str, Any]:
             out["scan"] = scan(path)
         except CkptkitError as exc:
             out["scan"] = {"names": [], "danger": exc.exit_code == 60, "exit_code": exc.exit_code}
+        stage = "recover"
+        opened = checkpoint = tensors = errors = None  # it is a command of its own, in the same room
+        start_clock()
+        try:
+            out["recover"] = recover(path)
+        except CkptkitError as exc:
+            out["recover"] = f"{type(exc).__name__}: {exc!s:.300}"
     except TooSlow:
         out["escaped"] = f"{stage}: more than {SECONDS:.0f} s, at {last_frames()}"
     except BaseException as exc:

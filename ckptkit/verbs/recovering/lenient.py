@@ -47,12 +47,15 @@ def open_leniently(path: FilePath, limits: Limits, findings: Findings) -> Opened
         from ckptkit.containers.salvage_folder import salvage_folder
 
         return salvage_folder(probe, limits, findings, open_inner)
+    failed: CkptkitError | None = None
     try:
         opened = container.open(probe, limits, open_inner)
     except CkptkitError as exc:
         if salvage is None or not (isinstance(exc, ContainerError) or container.name == _SHARDED):
             raise
-        return _salvaged(salvage, exc, findings)
+        failed = exc.with_traceback(None)  # it would keep all that the reader had built
+    if failed is not None:
+        return _salvaged(salvage, failed, findings)
     if findings.check(opened.root) or container.name not in _ZIPS:
         return opened
     # A damaged header hides bytes that are whole: look again, by everything that says where.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ckptkit.containers.salvage import Findings
+from ckptkit.containers.salvage import Findings, leaves
 from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Record, SeqNode, TensorNode
-from ckptkit.tree import path_text, walk
+from ckptkit.tree import flatten_sections, path_text, walk
+from ckptkit.types import Limits
 
 _LEAVES = (TensorNode, BlobNode)
 _OF_A_WHOLE = "it is a part of something that is nothing without its other parts"
@@ -25,15 +26,17 @@ class Lost(NamedTuple):
     reason: str
 
 
-def prune(document: MapNode, findings: Findings) -> tuple[Lost, ...]:
+def prune(document: MapNode, findings: Findings, limits: Limits) -> tuple[Lost, ...]:
     """Remove every leaf that is lost, in place, and say which those are.
 
     A key goes with its value; in a list or tuple None takes the place, so that the others keep
     theirs. An object that was to be made of its arguments (a sparse tensor) goes as a whole.
+    Raises: LimitExceededError, UnrepresentableError.
     """
-    before = dict(_places(document))
-    if not any(findings.why_lost(leaf) for leaf in before.values()):
+    if not any(findings.why_lost(leaf) for leaf in leaves(document)):
         return ()
+    flatten_sections(document, limits)  # refuses what is nested too deeply, before paths are built
+    before = dict(_places(document))
     gone = _Judge(findings)
     for container in [node for _, node in walk(document) if isinstance(node, _CONTAINERS)]:
         _prune_one(container, gone)
