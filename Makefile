@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?= .cache/corpus
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench fuzz corpus clean help
+.PHONY: demo test lint bench fuzz soak corpus clean help
 
 help: ## Say what each command does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## Measure speed and memory against peers and limits
 
 fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
 	$(BIN)/python -m tests.attacks.fuzz --count 1000000
+
+soak: $(VENV)/.dev ## Kill a training 500 times at random moments, and compare bits (half an hour)
+	$(BIN)/python -m tests.run.soak.driver --kills 500
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) .cache demo-out build dist *.egg-info
