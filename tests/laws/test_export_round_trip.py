@@ -20,7 +20,15 @@ from ckptkit.verbs.migrate import migrate
 from ckptkit.verbs.open import load
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-OTHERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64)
+OTHERS = (
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+    torch.complex64,
+)
 NEW = (torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
@@ -120,6 +128,8 @@ def test_any_tree_becomes_a_file_that_the_restricted_unpickler_opens(tree):
         except UnrepresentableError:
             return  # a tuple inside itself
         readable = [node for _, node in walk(plan.outputs[0].tree) if isinstance(node, TensorNode)]
-        assert all(t.storage.source is None or logical_source(t).nbytes == t.nbytes for t in readable)
+        assert all(
+            t.storage.source is None or logical_source(t).nbytes == t.nbytes for t in readable
+        )
         write(plan, target, ExportOptions(to="torch"))  # proves itself by reading back
         torch.load(target, weights_only=True)

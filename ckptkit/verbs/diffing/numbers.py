@@ -64,6 +64,13 @@ def _table(name: str, nbytes: int) -> list[float]:
 def _arrays(dtype: DType, data: bytes) -> Any:
     import numpy as np
 
+    with np.errstate(invalid="ignore"):  # a signalling NaN, which only has to stay a NaN
+        return _widened(dtype, data)
+
+
+def _widened(dtype: DType, data: bytes) -> Any:
+    import numpy as np
+
     if dtype.name == "bfloat16":
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         return bits.view(np.float32).astype(np.float64)

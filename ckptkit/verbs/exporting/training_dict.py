@@ -76,6 +76,6 @@ def _clashes(extra: MapNode, sections: Mapping[str, Node]) -> bool:
     """Whether a key of ``extra`` is a word that the rest may need at the top."""
     words = {*sections, *(word for row in _COUNTS for word in row), "metrics", "progress"}
     return any(
-        type(key) is not str or key in words or key.startswith(("best_", "metrics_"))
+        type(key) is str and (key in words or key.startswith(("best_", "metrics_")))
         for key in extra
     )
