@@ -29,3 +29,12 @@ def without_wrappers(name: str) -> str:
         return name
     *path, leaf = name.split(".")
     return ".".join([*(part for part in path if part not in WRAPPERS), leaf])
+
+
+def differ_by_wrappers(one: str, other: str) -> bool:
+    """Say whether two names that are known to mean the same differ in words of wrappers alone."""
+    return _bare(one) == _bare(other)
+
+
+def _bare(name: str) -> list[str]:
+    return [part for part in name.split(".") if part not in WRAPPERS and part != PARALLEL]

@@ -8,6 +8,7 @@ from ckptkit.report.values import Line
 from ckptkit.tree import walk
 from ckptkit.verbs.restoring.optimizer_match import Matched
 from ckptkit.verbs.restoring.stored_optimizer import StoredOptimizer
+from ckptkit.wrappers import differ_by_wrappers
 
 #: State that is a mean of squares: what underflows to 0 in half precision divides by nearly 0.
 SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "variance", "row_var", "col_var",
@@ -26,7 +27,7 @@ def parameter_lines(matched: Matched) -> tuple[Line, ...]:
     lines = [
         Line("renamed", new[target], old[source], nbytes=_nbytes(stored, source))
         for source, target in plan.pairs
-        if matched.stored[source].name and old[source] != new[target]
+        if matched.stored[source].name and not differ_by_wrappers(old[source], new[target])
     ]
     for source, target in plan.reshaped:
         shapes = (matched.stored[source].shape, matched.live[target].shape)
