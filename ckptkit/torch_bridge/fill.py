@@ -28,7 +28,7 @@ def direct_address(fill: Fill) -> int | None:
         return None
     if _WORDS.get(tensor.dtype) != fill.node.dtype.name or not tensor.is_contiguous():
         return None
-    if tensor.is_neg() or tensor.is_conj():
+    if tensor.is_neg() or (fill.node.dtype.kind == "c" and tensor.is_conj()):
         return None
     return tensor.data_ptr()
 
@@ -110,6 +110,9 @@ def _cuts(shape: tuple[int, ...], limit: int) -> Iterator[tuple[_Index, tuple[in
 
 def mark_changed(tensors: Iterable[Any]) -> None:
     """Tell autograd that the values are others than those it may have saved."""
-    changed = [tensor for tensor in tensors if not tensor.is_inference()]
-    if changed:
+    changed = list(tensors)
+    try:
         torch.autograd.graph.increment_version(changed)
+    except RuntimeError:  # one of them was made in inference mode, and counts nothing
+        counted = [tensor for tensor in changed if not tensor.is_inference()]
+        torch.autograd.graph.increment_version(counted)

@@ -91,7 +91,11 @@ def _check_files(opened: Opened, manifest: Manifest, blobs: MapNode) -> None:
 
 
 def _leaves(table: TensorTable, files: list[BlobNode]) -> Iterator[TensorNode | BlobNode]:
-    """Yield the leaf of every row, column by column: a row of its own is half of the time."""
+    """Yield the leaf of every row, column by column: a row of its own is half of the time.
+
+    That every span lies in its file, the manifest was checked for; that every file has its size,
+    ``_check_files``.
+    """
     columns = (table.shapes, table.files, table.starts, table.stops, table.flavours,
                table.requires_grad, table.devices, table.names, table.dtypes)  # fmt: skip
     texts = table.numpy_dtypes
@@ -101,7 +105,7 @@ def _leaves(table: TensorTable, files: list[BlobNode]) -> Iterator[TensorNode | 
         if flavour in _SPECIAL or dtype is None:
             yield leaf_of(table.row(row), files)
             continue
-        source = SlicedBytes(files[file].source, start, stop - start)
+        source = SlicedBytes.within(files[file].source, start, stop - start)
         yield TensorNode(
             dtype=dtype, shape=shape, strides=contiguous_strides(shape), offset=0,
             storage=Storage(name, stop - start, source, device), flavour=flavour,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from ckptkit.nodes import ByteSource
@@ -15,17 +16,10 @@ MAX_RUN_TENSORS = 4096
 _MAX_ALONE = 64 << 20  # a tensor that outweighs everything is begun first
 
 
-class Piece(NamedTuple):
-    """A fill whose stored bytes are the live ones, and where both lie.
-
-    ``address`` is the live memory, ``start`` where the bytes begin in the run's source.
-    """
-
-    fill: Fill
-    address: int
-    start: int
-    nbytes: int
-    digest: bytes
+#: A fill whose stored bytes are the live ones: where the bytes begin in the source of its task,
+#: the address of the live memory, how many they are, their digest, the fill itself. A plain tuple,
+#: because there may be 100,000 of them.
+Piece = tuple[int, int, int, bytes, Fill]
 
 
 class Run(NamedTuple):
@@ -81,23 +75,19 @@ def plan_tasks(
         group = by_source.get(id(source))
         if group is None:
             group = by_source[id(source)] = (source, [])
-        group[1].append(Piece(fill, address, start, nbytes, fill.digest or digest))
+        group[1].append((start, address, nbytes, fill.digest or digest, fill))
     tasks: list[Task] = []
     for source, pieces in by_source.values():
-        pieces.sort(key=_start)
+        pieces.sort(key=itemgetter(0))
         tasks += _tasks_of(source, pieces)
     tasks += converted
     tasks.sort(key=_urgency)
     return tasks
 
 
-def _start(piece: Piece) -> int:
-    return piece.start
-
-
 def _urgency(task: Task) -> int:
     """Giants first, largest first; all others as they are."""
-    nbytes = task.piece.nbytes if isinstance(task, Large) else 0
+    nbytes = task.piece[2] if isinstance(task, Large) else 0
     nbytes = task.fill.node.nbytes if isinstance(task, Converted) else nbytes
     return -nbytes if nbytes > _MAX_ALONE else 0
 
@@ -107,16 +97,17 @@ def _tasks_of(source: ByteSource, pieces: list[Piece]) -> list[Task]:
     run: list[Piece] = []
     first = end = 0
     for piece in pieces:
-        if piece.nbytes > SMALL_NBYTES:
+        start, _, nbytes, _, _ = piece
+        if nbytes > SMALL_NBYTES:
             tasks.append(Large(source, piece))
             continue
-        stop = piece.start + piece.nbytes
-        fits = stop - first <= RUN_NBYTES and piece.start - end <= MAX_GAP_NBYTES
-        if run and fits and len(run) < MAX_RUN_TENSORS:
+        stop = start + nbytes
+        fits = run and stop - first <= RUN_NBYTES and start - end <= MAX_GAP_NBYTES
+        if fits and len(run) < MAX_RUN_TENSORS:
             run.append(piece)
+            end = max(end, stop)
         else:
             run = [piece]
             tasks.append(Run(source, run))
-            first = piece.start
-        end = max(end, stop) if len(run) > 1 else stop
+            first, end = start, stop
     return tasks

@@ -52,9 +52,9 @@ class _Filler:
     def locate(self, fill: Fill) -> Located:
         """Find the contiguous bytes of a stored tensor in the file that has them."""
         node = fill.node
-        row = self._book.row_of(node) if node.rule is None else None
-        if row is not None:
-            return self._book.place(row)
+        place = self._book.place(node) if node.rule is None else None
+        if place is not None:
+            return place
         source, digest = logical_source(node), self._book.of(node)
         if isinstance(source, SlicedBytes):
             return *source.below(), source.nbytes, digest
@@ -69,7 +69,7 @@ class _Filler:
         if isinstance(task, Run):
             self._run(task, lane)
             return
-        fill = task.piece.fill if isinstance(task, Large) else task.fill
+        fill = task.piece[-1] if isinstance(task, Large) else task.fill
         try:
             if isinstance(task, Large):
                 self._large(task, lane)
@@ -80,16 +80,16 @@ class _Filler:
 
     def _run(self, run: Run, lane: Lane[Task]) -> None:
         """Read neighbours in one call, and hand every one its part."""
-        first = run.pieces[0].start
-        nbytes = max(piece.start + piece.nbytes for piece in run.pieces) - first
+        first = run.pieces[0][0]
+        nbytes = max(start + size for start, _, size, _, _ in run.pieces) - first
         block = lane.scratch[:nbytes]
         try:
             run.source.read_into(first, block)
         except ContainerError as exc:
-            _raise_half_done(exc, run.pieces[0].fill)
+            _raise_half_done(exc, run.pieces[0][-1])
         below = ctypes.addressof(ctypes.c_char.from_buffer(block)) - first
         move = ctypes.memmove
-        for fill, address, start, size, digest in run.pieces:
+        for start, address, size, digest, fill in run.pieces:
             if digest and digest_of_bytes(block[start - first : start - first + size]) != digest:
                 _raise_damaged(fill)
             move(address, below + start, size)
@@ -97,7 +97,7 @@ class _Filler:
 
     def _large(self, task: Large, lane: Lane[Task]) -> None:
         """Read straight into the live memory, and hash what is there while it is warm."""
-        fill, address, start, nbytes, digest = task.piece
+        start, address, nbytes, digest, fill = task.piece
         hasher = new_hasher() if digest else None
         view, source = memory_at(address, nbytes), task.source
         for at in range(0, nbytes, BLOCK_NBYTES):

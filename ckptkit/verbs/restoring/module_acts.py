@@ -50,9 +50,8 @@ class ModuleActs:
         if self._moved or any(pair.action != "copy" for pair in pairs):
             return [self._fill(pair) for pair in pairs]
         tensors, nodes, prefix = made.wanted.tensors, made.stored.nodes, f"{made.stored.source}/"
-        return [
-            Fill(tensors[target], nodes[source], prefix + source) for target, source, *_ in pairs
-        ]
+        rows = ((tensors[pair.target], nodes[pair.source], prefix + pair.source) for pair in pairs)
+        return [Fill._make((*row, b"", None, None)) for row in rows]
 
     def finish(self) -> None:
         """Let submodules load themselves, and put in what the caller's function made.

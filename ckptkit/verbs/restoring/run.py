@@ -28,26 +28,26 @@ def run_restore(
 ) -> LoadReport:
     """Restore, or only plan to. Raises: as ``ckptkit.restore``."""
     import_bridge("kinds")
-    if isinstance(source, Checkpoint):
-        return _run(source, targets, asked, planned=planned)
-    with load(source, dialect=asked.dialect, limits=asked.limits) as checkpoint:
-        return _run(checkpoint, targets, asked, planned=planned)
+    with paused_gc():  # once around all of it: each end of a pause looks at all that is new
+        if isinstance(source, Checkpoint):
+            return _run(source, targets, asked, planned=planned)
+        with load(source, dialect=asked.dialect, limits=asked.limits) as checkpoint:
+            return _run(checkpoint, targets, asked, planned=planned)
 
 
 def _run(
     opened: Checkpoint, targets: Mapping[str, Any], asked: AskedFor, *, planned: bool
 ) -> LoadReport:
-    with paused_gc():
-        named = flat_targets(targets)
-        migration = migrate_document(opened, asked.trainer, asked.migrators)
-        document = with_nested_sections(migration.document, [name for name, _ in named])
-        checkpoint = replace(opened, document=document)
-        request = Request(
-            checkpoint=checkpoint, targets=targets, mode=asked.mode, policy=asked.policy,
-            settings=asked.settings, use=asked.use, device=asked.device, planned=planned,
-            digests=DigestBook(checkpoint),
-        )  # fmt: skip
-        parts = plan_components(named, request)
+    named = flat_targets(targets)
+    migration = migrate_document(opened, asked.trainer, asked.migrators)
+    document = with_nested_sections(migration.document, [name for name, _ in named])
+    checkpoint = replace(opened, document=document)
+    request = Request(
+        checkpoint=checkpoint, targets=targets, mode=asked.mode, policy=asked.policy,
+        settings=asked.settings, use=asked.use, device=asked.device, planned=planned,
+        digests=DigestBook(checkpoint),
+    )  # fmt: skip
+    parts = plan_components(named, request)
     told = [part.report for part in parts]
     report = _report(request, with_migrated(told, migration), migration)
     if not report.ok:
@@ -68,10 +68,8 @@ def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> N
     from ckptkit.verbs.restoring.filling import fill_all
 
     assert request.digests is not None
-    with paused_gc():
-        fills = [fill for part in parts for fill in part.prepare()]
-        fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
-        del fills
+    fills = [fill for part in parts for fill in part.prepare()]
+    fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
     for part in parts:
         part.finish()
 

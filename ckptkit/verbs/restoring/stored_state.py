@@ -37,8 +37,8 @@ def read_state(source: str, node: MapNode) -> StoredState:
             versions.setdefault(place, version)
             versions.setdefault(_bare(place), version)
         for key, value in mapping.items():
-            if not _is_nested(key, value):
-                nodes[f"{prefix}{key}"] = value
+            if type(value) is TensorNode or not _is_nested(key, value):
+                nodes[f"{prefix}{key}" if prefix else str(key)] = value
     return StoredState(
         source=source, nodes=nodes, entries=tuple(_entries(nodes)), versions=versions
     )
@@ -54,7 +54,11 @@ def _mappings(node: MapNode) -> Iterator[tuple[str, MapNode]]:
             continue
         seen.add(id(mapping))
         yield prefix, mapping
-        inner = [(key, value) for key, value in mapping.items() if _is_nested(key, value)]
+        inner = [
+            (key, value)
+            for key, value in mapping.items()
+            if type(value) is MapNode and _is_nested(key, value)
+        ]
         stack.extend((f"{prefix}{key}.", value) for key, value in reversed(inner))
 
 
@@ -85,9 +89,15 @@ def _bare(path: str) -> str:
 def _entries(nodes: Mapping[str, Node]) -> Iterator[Entry]:
     ties = _tie_numbers(nodes)
     for name, node in nodes.items():
-        if type(node) is TensorNode and _has_plain_bytes(node):
+        is_tensor = type(node) is TensorNode
+        if is_tensor and node.extra is None and node.storage.source is not None:
+            plain = True  # nearly all of them
+        else:
+            plain = is_tensor and _has_plain_bytes(node)
+        if plain:
             kind = "parameter" if node.flavour == "parameter" else "tensor"
-            yield Entry(name, node.dtype.name, node.shape, kind, ties.get(name, -1))
+            tie = ties.get(name, -1) if ties else -1
+            yield Entry(name, node.dtype.name, node.shape, kind, tie)
         else:
             yield Entry(name, "", (), "value")
 
