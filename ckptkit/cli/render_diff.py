@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ckptkit.cli.human import count_text, number_text
@@ -31,6 +31,7 @@ _WORDS = {
     "dtype": ("dtype", "yellow"), "values": ("values", "yellow"), "moved": ("moved", "cyan"),
     "renamed": ("renamed", "cyan"), "close": ("close", "green"),
 }  # fmt: skip
+_BY_FORM = ("shape", "only-a", "only-b", "dtype")  # their values are beside the point
 _COUNTED = {
     "equal": "equal", "alike": "alike by name, shape and dtype", "close": "close",
     "values": "differ", "dtype": "of another dtype", "shape": "of another shape",
@@ -44,8 +45,10 @@ def render(report: DiffReport, *, every: bool) -> Iterator[Any]:
     yield _which("B", report.b)
     yield ""
     yield text("  ", *_summary(report))
-    told = [row for row in report.rows if row.kind not in ("equal", "alike", "renamed", "moved")]
-    yield from _cut(_tensor_rows(told, every=every), _tensor_table, every=every)
+    forms = [row for row in report.rows if row.kind in _BY_FORM]
+    yield from _cut(_tensor_rows(forms, _form_cells, every=every), _form_table, every=every)
+    values = [row for row in report.rows if row.kind in ("values", "close")]
+    yield from _cut(_tensor_rows(values, _figure_cells, every=every), _figure_table, every=every)
     gone = [row for row in report.rows if row.kind in ("renamed", "moved")]
     yield from _cut(_renamed_rows(gone, every=every), _renamed_table, every=every)
     yield from _cut(_setting_rows(report.settings, every=every), _setting_table, every=every)
@@ -94,13 +97,22 @@ def _cut(rows: Sequence[Any], as_table: Any, *, every: bool) -> Iterator[Any]:
 # -- tensors --------------------------------------------------------------------------------------
 
 
-def _tensor_rows(rows: Sequence[TensorRow], *, every: bool) -> list[tuple[Any, ...]]:
+def _tensor_rows(
+    rows: Sequence[TensorRow], cells: Callable[[TensorRow], tuple[Any, ...]], *, every: bool
+) -> list[tuple[Any, ...]]:
+    """One line of a group, with the cells of its worst member, which is the first."""
     names = [row.side.place for row in rows]
     if every:
         groups = [Group(name, (position,)) for position, name in enumerate(names)]
     else:
         groups = collapse(names, [_family(row) for row in rows])
-    return [_tensor_row(group.pattern, [rows[i] for i in group.members]) for group in groups]
+    told = []
+    for group in groups:
+        worst = rows[group.members[0]]
+        word, style = _WORDS[worst.kind]
+        count = f"{group.size:,}" if group.size > 1 else ""
+        told.append((safe(group.pattern), count, text((word, style)), *cells(worst)))
+    return told
 
 
 def _family(row: TensorRow) -> tuple[Any, ...]:
@@ -108,43 +120,38 @@ def _family(row: TensorRow) -> tuple[Any, ...]:
     return row.kind, *sides, _elsewhere(row), _twin(row), row.figures and _n_odd(row.figures) > 0
 
 
-def _tensor_row(pattern: str, rows: Sequence[TensorRow]) -> tuple[Any, ...]:
-    """One line of a group, with the figures of its worst member, which is the first."""
-    worst = rows[0]
-    word, style = _WORDS[worst.kind]
-    figures = worst.figures
-    return (
-        safe(pattern),
-        f"{len(rows):,}" if len(rows) > 1 else "",
-        text((word, style)),
-        _form(worst.a, worst),
-        _form(worst.b, worst),
-        "" if figures is None else number_text(figures.max_abs),
-        "" if figures is None else number_text(figures.relative_l2),
-        "" if figures is None or figures.cosine is None else f"{figures.cosine:.6f}",
-        safe("; ".join(_remarks(worst, len(rows)))),
-    )
+def _form_cells(row: TensorRow) -> tuple[Any, ...]:
+    notes = [*_remarks(row)]
+    if row.figures is not None:
+        far = f"max abs {number_text(row.figures.max_abs)}"
+        notes.insert(0, f"{far}, rel L2 {number_text(row.figures.relative_l2)}")
+    return _form(row.a), _form(row.b), safe("; ".join(notes))
 
 
-def _form(side: Side | None, row: TensorRow) -> str:
-    """Dtype and shape, where that is what differs."""
-    if side is None or row.kind in ("values", "close"):
+def _figure_cells(row: TensorRow) -> tuple[Any, ...]:
+    figures, note = row.figures, safe("; ".join(_remarks(row)))
+    if figures is None:
+        return "", "", "", note
+    cosine = "" if figures.cosine is None else f"{figures.cosine:.6f}"
+    return number_text(figures.max_abs), number_text(figures.relative_l2), cosine, note
+
+
+def _form(side: Side | None) -> str:
+    """Dtype and shape."""
+    if side is None:
         return ""
-    shape = "x".join(map(str, side.shape)) or "scalar"
-    return f"{safe(side.dtype)} {shape}"
+    return f"{safe(side.dtype)} {'x'.join(map(str, side.shape)) or 'scalar'}"
 
 
-def _remarks(row: TensorRow, count: int) -> Iterator[str]:
+def _remarks(row: TensorRow) -> Iterator[str]:
     if elsewhere := _elsewhere(row):
         yield f"in B {elsewhere}"
     if twin := _twin(row):
-        yield f"to the bit {'B' if row.a is not None else 'A'}'s {twin}"
+        yield f"equals {'B' if row.a is not None else 'A'}'s {twin}"
     if row.figures is not None:
         yield from _odd_numbers(row.figures)
     elif row.kind == "values":
         yield "bits differ; they are no numbers"
-    if count > 1 and row.figures is not None:
-        yield "the worst of them"
 
 
 def _elsewhere(row: TensorRow) -> str:
@@ -179,12 +186,14 @@ def _odd_numbers(figures: Figures) -> Iterator[str]:
         yield "only bits differ, no value"
 
 
-def _tensor_table(rows: Sequence[Any]) -> Any:
-    return table(
-        ("tensor", "tensors", "outcome", "in A", "in B", "max abs", "rel L2", "cosine", "note"),
-        rows,
-        numbers=("tensors", "max abs", "rel L2", "cosine"),
-    )
+def _form_table(rows: Sequence[Any]) -> Any:
+    headings = ("tensor", "tensors", "outcome", "in A", "in B", "note")
+    return table(headings, rows, numbers=("tensors",))
+
+
+def _figure_table(rows: Sequence[Any]) -> Any:
+    headings = ("tensor", "tensors", "outcome", "max abs", "rel L2", "cosine", "note")
+    return table(headings, rows, numbers=("tensors", "max abs", "rel L2", "cosine"))
 
 
 # -- names ----------------------------------------------------------------------------------------

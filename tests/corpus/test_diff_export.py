@@ -32,7 +32,7 @@ def test_a_file_is_the_same_as_itself_and_as_its_sealed_folder(case, tmp_path):
 
 
 def test_one_byte_of_one_tensor_is_one_difference(case, tmp_path):
-    path, truth = case
+    path, _ = case
     target = migrate(path, tmp_path / "out").target
     with load(target) as sealed:
         victim = max(sealed.tensors(), key=lambda tensor: tensor.nbytes)

@@ -185,7 +185,7 @@ def test_what_safetensors_has_no_dtype_for_is_refused(tmp_path):
 
 def test_objects_become_plain_data_or_are_left_out_by_name(tmp_path):
     import argparse
-    import datetime
+    import datetime as dt
     import pathlib
 
     class Odd:
@@ -196,7 +196,7 @@ def test_objects_become_plain_data_or_are_left_out_by_name(tmp_path):
     state = {
         "model": {"w": torch.ones(2)}, "epoch": 1, "optimizer": {},
         "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("/runs")),
-        "stats": {"mean": np.float64(0.5), "when": datetime.datetime(2026, 11, 22, 3), "odd": Odd()},
+        "stats": {"mean": np.float64(0.5), "when": dt.datetime(2026, 11, 22, 3, tzinfo=dt.UTC), "odd": Odd()},
         "raw": np.arange(3, dtype=np.float32),
         "kinds": {torch.Size([2, 3]), "x"}, "blob": bytearray(b"\xff\x00"), "bytes": b"\x00\xfe",
         "dtype": torch.bfloat16, "device": torch.device("cuda", 1), "z": 1 + 2j, "big": 1 << 200,
@@ -206,7 +206,7 @@ def test_objects_become_plain_data_or_are_left_out_by_name(tmp_path):
     report = export(tmp_path / "x.pt", tmp_path / "out.pt", ExportOptions(to="torch"))
     loaded = torch.load(tmp_path / "out.pt", weights_only=True)
     assert loaded["config"] == {"lr": 0.1, "out": "/runs"}
-    assert loaded["stats"] == {"mean": 0.5, "when": "2026-11-22T03:00:00"}
+    assert loaded["stats"] == {"mean": 0.5, "when": "2026-11-22T03:00:00+00:00"}
     assert torch.equal(loaded["raw"], torch.arange(3.0))
     assert (loaded["blob"], loaded["bytes"], loaded["z"]) == (b"\xff\x00", b"\x00\xfe", 1 + 2j)
     assert (loaded["dtype"], loaded["device"]) == (torch.bfloat16, torch.device("cuda", 1))
