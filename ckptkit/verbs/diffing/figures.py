@@ -139,31 +139,60 @@ def _measure_lists(a: Sequence[float], b: Sequence[float], tolerance: Tolerance)
 def _measure_arrays(a: Any, b: Any, tolerance: Tolerance) -> _Chunk:
     import numpy as np
 
+    exact = None
     if a.dtype == b.dtype and a.dtype.kind in "iu":
-        differs = a != b
-        gap = np.where(a > b, a, b).astype(np.uint64) - np.where(a > b, b, a).astype(np.uint64)
-        exact = float(gap.max(initial=0))
-        a, b = a.astype(np.float64), b.astype(np.float64)
-    else:
-        a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
-        differs, exact = (a != b) & ~(np.isnan(a) & np.isnan(b)), None
-    nans = tuple(int(np.isnan(x).sum()) for x in (a, b))
-    infs = tuple(int(np.isinf(x).sum()) for x in (a, b))
-    n_different = int(differs.sum())
-    mask = None
-    if any(nans) or any(infs):
-        mask = np.isfinite(a) & np.isfinite(b)
-    odd = int(differs[~mask].sum()) if mask is not None else 0
-    if mask is not None:
-        a, b = a[mask], b[mask]
-    with np.errstate(over="ignore", invalid="ignore"):
-        gaps = np.abs(b - a)
-        is_close = not odd and bool((gaps <= tolerance.atol + tolerance.rtol * np.abs(b)).all())
-        largest = max(float(np.abs(x).max(initial=0)) for x in (a, b))
-        scale = _scale_for(largest)
-        if scale != 1.0:
-            a, b = a / scale, b / scale
+        exact = _integer_gap(a, b)
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        aa, bb = float(a @ a), float(b @ b)
+        if not (aa + bb < _TOO_LARGE and _is_telling(aa, a) and _is_telling(bb, b)):
+            return _measure_odd(a, b, tolerance, exact)
+        # The common case in few passes: all are finite, and no square leaves the range.
         delta = b - a
-        sums = (float(a @ a), float(b @ b), float(a @ b), float(delta @ delta))
-        max_abs = float(gaps.max(initial=0)) if exact is None else exact
-    return _Chunk(n_different, max_abs, nans, infs, is_close, scale, sums)  # type: ignore[arg-type]
+        sums = (aa, bb, float(a @ b), float(delta @ delta))
+        n_different = int(np.count_nonzero(delta))
+        gaps = np.abs(delta, out=delta)
+        largest, is_close = float(gaps.max(initial=0)), _all_close(gaps, b, tolerance)
+    if exact is not None:
+        n_different, largest = exact
+    return _Chunk(n_different, largest, (0, 0), (0, 0), is_close, 1.0, sums)
+
+
+def _is_telling(square: float, values: Any) -> bool:
+    """Whether no square was lost because it is too small for a float."""
+    return square > _TOO_SMALL or not values.any()
+
+
+def _integer_gap(a: Any, b: Any) -> tuple[int, float]:
+    """How many integers differ, and the largest difference, which no float has to hold."""
+    import numpy as np
+
+    gap = np.where(a > b, a, b).astype(np.uint64) - np.where(a > b, b, a).astype(np.uint64)
+    return int(np.count_nonzero(gap)), float(gap.max(initial=0))
+
+
+def _all_close(gaps: Any, b: Any, tolerance: Tolerance) -> bool:
+    if tolerance.rtol == 0:
+        return bool(gaps.max(initial=0) <= tolerance.atol)
+    return bool((gaps <= tolerance.atol + tolerance.rtol * abs(b)).all())
+
+
+def _measure_odd(a: Any, b: Any, tolerance: Tolerance, exact: tuple[int, float] | None) -> _Chunk:
+    """The same for NaN and infinities, and for numbers whose squares leave the range."""
+    import numpy as np
+
+    n_nan = int(np.isnan(a).sum()), int(np.isnan(b).sum())
+    n_inf = int(np.isinf(a).sum()), int(np.isinf(b).sum())
+    differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
+    finite = np.isfinite(a) & np.isfinite(b)
+    n_different, n_odd = int(differs.sum()), int(differs[~finite].sum())
+    a, b = a[finite], b[finite]
+    gaps = np.abs(b - a)
+    largest, is_close = float(gaps.max(initial=0)), not n_odd and _all_close(gaps, b, tolerance)
+    scale = _scale_for(max(float(np.abs(x).max(initial=0)) for x in (a, b)))
+    a, b = a / scale, b / scale
+    delta = b - a
+    sums = (float(a @ a), float(b @ b), float(a @ b), float(delta @ delta))
+    if exact is not None:
+        n_different, largest = exact
+    return _Chunk(n_different, largest, n_nan, n_inf, is_close, scale, sums)
