@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from ckptkit.containers.gc_pause import paused_gc
 from ckptkit.errors import MissingExtraError, UnrepresentableError, WriteFailedError
+from ckptkit.nodes import BlobNode, MapNode
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.manifest_rows import Label
 from ckptkit.verbs.saving.names import check_plan, check_sections, check_versions
@@ -59,32 +61,95 @@ def save(
     no file can have); TargetExistsError, DiskFullError and other StorageErrors;
     MissingExtraError without torch.
     """
-    target = FilePath(path)
-    versions = dict(versions or {})
+    options = SaveOptions(
+        replace=replace, parent=None if parent is None else FilePath(parent), trainer=trainer,
+        versions=dict(versions or {}), side_files=side_files or {}, provenance=provenance,
+        check_parent=check_parent, workers=workers, started=started, progress=progress,
+        limits=limits,
+    )  # fmt: skip
     with paused_gc():
-        _check_target(target, replace=replace, limits=limits)
-        check_sections(state)
-        check_versions(versions, state, trainer)
-        blobs = side_blobs(side_files or {})
-        before, notices = find_parent(None if parent is None else FilePath(parent), target, limits)
-        created = now() if provenance else ""
-        if provenance:
-            state = _with_provenance(state, created, trainer, before)
-        document, modules = _captured(state)
-        plan = plan_seal(document, blobs, limits, split=modules)
+        return begin_save(FilePath(path), state, options).write()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveOptions:
+    """The options of ``save`` as one value."""
+
+    replace: bool = True
+    parent: FilePath | None = None
+    trainer: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    side_files: Mapping[str, SideFile] = field(default_factory=dict)
+    provenance: bool = True
+    check_parent: bool = True
+    workers: int = 2
+    started: Callable[[int], None] | None = None
+    progress: Callable[[int], None] | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingSave:
+    """A save that was begun: everything is looked at and captured, and no byte is written yet.
+
+    ``document`` reads the live memory. Who wants to train on before it is written has its tensors
+    point at a copy first (``ckptkit.run.staging``).
+    """
+
+    target: FilePath
+    document: MapNode
+    modules: frozenset[str]
+    before: Parent | None
+    blobs: tuple[BlobNode, ...]
+    created: str
+    notices: tuple[Notice, ...]
+    options: SaveOptions
+
+    def write(self) -> SaveReport:
+        """Write and seal it. Raises: as ``save``."""
+        options = self.options
+        plan = plan_seal(self.document, self.blobs, options.limits, split=self.modules)
         check_plan(plan)
-        unchanged, more = _unchanged(plan, before, check_files=check_parent, workers=workers)
-        options = SealOptions(
-            replace=replace,
-            label=Label(created, trainer, versions),
-            prove=False,
-            unchanged=unchanged,
-            workers=workers,
-            started=started,
-            progress=progress,
+        unchanged, more = _unchanged(
+            plan, self.before, check_files=options.check_parent, workers=options.workers
         )
-        sealing = seal(plan, target, options)
-    return _report(sealing, target, before, (*notices, *more))
+        sealing = seal(
+            plan,
+            self.target,
+            SealOptions(
+                replace=options.replace,
+                label=Label(self.created, options.trainer, options.versions),
+                prove=False,
+                unchanged=unchanged,
+                workers=options.workers,
+                started=options.started,
+                progress=options.progress,
+            ),
+        )
+        return _report(sealing, self.target, self.before, (*self.notices, *more))
+
+
+def begin_save(target: FilePath, state: Mapping[str, object], options: SaveOptions) -> PendingSave:
+    """Do the first half of ``save``: refuse what must be refused, and capture the state."""
+    _check_target(target, replace=options.replace, limits=options.limits)
+    check_sections(state)
+    check_versions(dict(options.versions), state, options.trainer)
+    blobs = side_blobs(options.side_files)
+    before, notices = find_parent(options.parent, target, options.limits)
+    created = now() if options.provenance else ""
+    if options.provenance:
+        state = _with_provenance(state, created, options.trainer, before)
+    captured = _captured(state)
+    return PendingSave(
+        target=target,
+        document=captured.document,
+        modules=captured.modules,
+        before=before,
+        blobs=tuple(blobs),
+        created=created,
+        notices=tuple(notices),
+        options=options,
+    )
 
 
 def _unchanged(
