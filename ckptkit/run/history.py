@@ -87,10 +87,16 @@ def _is_column(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
-def write_history(folder: Path, history: History) -> None:
-    """Write ``history.json`` as a whole or not at all; NaN and infinities become text."""
-    data = {name: [_plain(value) for value in column] for name, column in history.columns().items()}
+def history_data(history: History) -> dict[str, Any]:
+    """A history as JSON holds it; NaN and infinities become text."""
+    columns = history.columns().items()
+    data: dict[str, Any] = {name: [_plain(value) for value in column] for name, column in columns}
     data[EVENTS] = [event._asdict() for event in history.events]
+    return data
+
+
+def write_history(folder: Path, data: Mapping[str, Any]) -> None:
+    """Write ``history.json`` as a whole or not at all. Raises: StorageError."""
     write_json(folder / FILE_NAME, data)
 
 

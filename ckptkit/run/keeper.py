@@ -46,6 +46,7 @@ class Keeper:
 
     def at_step(self, mark: Mark) -> None:
         """Save if it is time; stop if somebody asked."""
+        self._saver.look()
         if self.means is not None:
             self._step_row(mark)
         why = why_save_step(self._policy, mark.steps, time.monotonic(), self._saved)
@@ -114,7 +115,8 @@ class Keeper:
     # -- saving and stopping ----------------------------------------------------------------------
 
     def _save(self, name: str, mark: Mark) -> None:
-        self._saver.regular(name, mark, is_best=self._improved)
+        if not self._saver.regular(name, mark, is_best=self._improved):
+            return
         self._improved = False
         self._saved = SavedAt(mark.epochs, mark.steps, time.monotonic())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ckptkit.run.metrics import Mode
 
@@ -15,7 +15,8 @@ class SavePolicy:
     Units: ``every_s`` seconds since the last save of any kind. ``best`` names the metric whose
     improvement moves ``best_model``, ``mode`` says whether smaller or larger is better.
     ``last``: every save moves ``latest_checkpoint``. ``final``: the target reached is saved too.
-    ``background``: write behind the training.
+    ``background``: write behind the training; ``when_busy``: whether a save that comes while one is
+    still being written waits for it or is left out, and said.
     """
 
     every_epochs: int = 1
@@ -26,6 +27,7 @@ class SavePolicy:
     last: bool = True
     final: bool = True
     background: bool = False
+    when_busy: Literal["wait", "skip"] = "wait"
 
     @property
     def saves_by_itself(self) -> bool:

@@ -76,6 +76,7 @@ class Run:
             state=self.state, config={"settings": settings, "asked": asked},
             trainer=options.trainer, versions=options.versions, side_files=options.side_files,
             latest=options.save.last, retention=options.retention,
+            background=options.save.background, when_busy=options.save.when_busy,
         )  # fmt: skip
         self._saver = Saver(self.experiment, recipe, self.tell)
         self._saver.best = best_of(options.save)
@@ -132,11 +133,24 @@ class Run:
     ) -> bool:  # fmt: skip
         self._watcher.unlisten()
         try:
+            if error is None:
+                self._saver.join()
+                self._tell_stalls()
             return self._leave(error)
         finally:
+            self._saver.settle()
             self._counter.detach()
             self._trackers.close()
             self._lock.release()
+
+    def _tell_stalls(self) -> None:
+        stalls = sorted(self._saver.stalls_s)
+        if stalls:
+            middle = stalls[len(stalls) // 2]
+            self.tell(
+                f"{len(stalls)} background saves held the training up for {middle:.3f} s each "
+                f"(median), {stalls[-1]:.3f} s at most"
+            )
 
     def _leave(self, error: BaseException | None) -> bool:
         if isinstance(error, RunStop):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ckptkit.run.aliases import point
+from ckptkit.run.background import Background, WhenBusy
 from ckptkit.run.experiment import Experiment
-from ckptkit.run.history import History, write_history
+from ckptkit.run.history import History, history_data, write_history
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST, LATEST
 from ckptkit.run.prune import prune_run
 from ckptkit.run.retention import Retention
 from ckptkit.run.sections import mark_sections, waiting_gradients
-from ckptkit.verbs.save import save
+from ckptkit.run.staging import Staging
+from ckptkit.verbs.save import PendingSave, SaveOptions, begin_save
 from ckptkit.verbs.saving.report import SaveReport
 
 
@@ -31,6 +34,8 @@ class Recipe:
     versions: Mapping[str, int] = field(default_factory=dict)
     side_files: Mapping[str, Any] = field(default_factory=dict)
     latest: bool = True
+    background: bool = False
+    when_busy: WhenBusy = "wait"
     retention: Retention = field(default_factory=Retention)
 
 
@@ -39,6 +44,8 @@ class Saver:
 
     def __init__(self, experiment: Experiment, recipe: Recipe, tell: Callable[[str], None]) -> None:
         self._experiment, self._recipe, self._tell = experiment, recipe, tell
+        self._behind, self._staging = Background(), Staging()
+        self.stalls_s: list[float] = []  # for how long each background save held up the training
         self.last: Path | None = None  # the newest regular checkpoint of this run
         self.history = History()
         self.best: Best | None = None
@@ -71,33 +78,70 @@ class Saver:
                 sections["gradients"] = gradients
         return {name: value for name, value in sections.items() if value is not None}
 
-    def regular(self, name: str, mark: Mark, *, is_best: bool) -> SaveReport:
-        """Save under a regular name; then move ``latest_checkpoint`` and perhaps ``best_model``."""
-        report = self._write(name, mark)
-        self.last = report.path
-        if self._recipe.latest:
-            point(self._experiment.checkpoints / LATEST, report.path)
-        if is_best:
-            point(self._experiment.checkpoints / BEST, report.path)
-        write_history(self._experiment.folder, self.history)
-        prune_run(self._experiment, self._recipe.retention, tell=self._tell)
-        return report
+    def regular(self, name: str, mark: Mark, *, is_best: bool) -> bool:
+        """Save under a regular name; then move ``latest_checkpoint`` and perhaps ``best_model``.
+
+        In the background only the copy of the state is waited for. Returns False where a save is
+        in flight and the policy is to skip then. Raises: as ``ckptkit.save``, of the save before.
+        """
+        if not self._recipe.background:
+            report = self._begin(name, mark).write()
+            self._sealed(report, history_data(self.history), is_best=is_best)
+            return True
+        if self._behind.busy and self._recipe.when_busy == "skip":
+            self._tell(f"{name} is left out: the save before it is still being written")
+            return False
+        began = time.monotonic()
+        self._behind.join()  # its staging buffer is the one we need
+        pending = self._begin(name, mark)
+        self._staging.take(pending.document)
+        rows = history_data(self.history)  # now: the training goes on adding to it
+        self._behind.submit(lambda: self._sealed(pending.write(), rows, is_best=is_best))
+        self.stalls_s.append(time.monotonic() - began)
+        return True
+
+    def look(self) -> None:
+        """Raise what a background save raised. Raises: as ``ckptkit.save``."""
+        self._behind.look()
+
+    def join(self) -> None:
+        """Wait for a background save. Raises: as ``ckptkit.save``."""
+        self._behind.join()
 
     def name_last(self, name: str) -> None:
         """Give the newest regular checkpoint one more name."""
+        self._behind.join()
         if self.last is not None:
             point(self._experiment.checkpoints / name, self.last)
 
     def emergency(self, name: str, mark: Mark) -> SaveReport:
         """Save under an emergency's name; no regular checkpoint is touched, nothing is removed."""
-        report = self._write(name, mark)
-        write_history(self._experiment.folder, self.history)
+        self.settle()
+        report = self._begin(name, mark).write()
+        write_history(self._experiment.folder, history_data(self.history))
         return report
 
-    def _write(self, name: str, mark: Mark) -> SaveReport:
+    def settle(self) -> None:
+        """Wait for a background save, and tell what it raised: something else is being raised."""
+        error = self._behind.settle()
+        if error is not None:
+            self._tell(f"the background save before failed: {error}")
+
+    def _sealed(self, report: SaveReport, rows: Mapping[str, Any], *, is_best: bool) -> None:
+        """What a save that is on disk lets happen, and nothing else does."""
+        self.last = report.path
+        if self._recipe.latest:
+            point(self._experiment.checkpoints / LATEST, report.path)
+        if is_best:
+            point(self._experiment.checkpoints / BEST, report.path)
+        write_history(self._experiment.folder, rows)
+        prune_run(self._experiment, self._recipe.retention, tell=self._tell)
+
+    def _begin(self, name: str, mark: Mark) -> PendingSave:
         recipe, target = self._recipe, self._experiment.checkpoints / name
         parent = self.last if self.last is not None and os.path.lexists(self.last) else None
-        return save(
-            target, self.sections(mark), parent=parent, trainer=recipe.trainer,
-            versions=recipe.versions, side_files=recipe.side_files,
+        options = SaveOptions(
+            parent=parent, trainer=recipe.trainer, versions=recipe.versions,
+            side_files=recipe.side_files,
         )  # fmt: skip
+        return begin_save(target, self.sections(mark), options)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptkit.errors import CorruptFileError
-from ckptkit.run.history import Event, History, read_history, write_history
+from ckptkit.run.history import Event, History, history_data, read_history, write_history
 
 
 def filled():
@@ -28,7 +28,7 @@ def test_values_of_one_place_share_a_row_and_columns_are_equally_long():
 
 
 def test_the_file_gives_back_the_history_nan_and_events_included(tmp_path):
-    write_history(tmp_path, filled())
+    write_history(tmp_path, history_data(filled()))
     again = read_history(tmp_path)
     assert repr(again.state()) == repr(filled().state())
     json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
