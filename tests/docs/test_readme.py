@@ -12,13 +12,17 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
+README = (ROOT / "README.md").read_text()
+
+
 def blocks():
-    return BLOCK.findall((ROOT / "README.md").read_text())
+    return BLOCK.findall(README)
 
 
 def test_every_block_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "readme"}
+    reports = []
+    names = {"__name__": "readme", "print": lambda *shown: reports.append(str(shown[0]))}
     printed = ""
     for language, text in blocks():
         if language == "python":
@@ -31,6 +35,9 @@ def test_every_block_runs_as_it_stands(tmp_path, monkeypatch):
                 assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
                 printed += done.stdout
     assert "epoch" in printed
+    told = re.search(r"^```text\n(restored in part.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert told, "the README shows the report that its first lines print"
+    assert reports[0] == told[1].strip()
     assert (tmp_path / "checkpoint_epoch_7" / "manifest.msgpack").is_file()
 
 
