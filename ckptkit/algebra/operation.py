@@ -82,19 +82,20 @@ class Operation:
                 "at least one", "say optional=True if it may have nothing to do",
             )  # fmt: skip
         _check_names(self, state, actions)
-        made = {action: self._made(state, action, memo) for action in actions}
+        said = str(self)
+        made = {action: self._made(state, action, memo, said) for action in actions}
         result = _placed(state, made)
         if not self.one_way:
             self._check_way_back(result, actions)
         return Applied(result, tuple(actions))
 
-    def _made(self, state: State, action: Action, memo: Memo | None) -> tuple[Node, ...]:
+    def _made(self, state: State, action: Action, memo: Memo | None, said: str) -> tuple[Node, ...]:
         nodes = tuple(state[name] for name in action.sources)
         key = self._recipe(nodes)
         if memo is None or key is None:
-            return self.make(f"{self}: {_told(action)}", nodes)
+            return self.make(f"{said}: {_told(action)}", nodes)
         if key not in memo:
-            memo[key] = nodes, self.make(f"{self}: {_told(action)}", nodes)
+            memo[key] = nodes, self.make(f"{said}: {_told(action)}", nodes)
             return memo[key][1]
         return tuple(_retied(old, nodes) for old in memo[key][1])
 

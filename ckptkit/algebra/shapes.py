@@ -97,7 +97,7 @@ class Slice(OfEach):
     ranges: tuple[Range, ...]
 
     def change(self, node: TensorNode, where: str) -> TensorNode:
-        """Return the view. Raises: MigrationError for more ranges than axes, or nothing left."""
+        """Return the view. Raises: MigrationError for more ranges than axes, or one outside."""
         if len(self.ranges) > len(node.shape):
             raise MigrationError(where, f"shape {list(node.shape)}", f"{len(self.ranges)} axes")
         shape, strides, offset = list(node.shape), list(node.strides), node.offset
@@ -107,10 +107,10 @@ class Slice(OfEach):
             start, stop, step = slice(*given).indices(node.shape[axis])
             kept = range(start, stop, step)
             asked = [n for n in given[:2] if n is not None]
-            if step < 1 or not kept or any(abs(n) > node.shape[axis] for n in asked):
+            if step < 1 or start > stop or any(abs(n) > node.shape[axis] for n in asked):
                 raise MigrationError(
                     where, f"range {given} of axis {axis} of {list(node.shape)}",
-                    "a range inside of the axis that keeps something",
+                    "a range inside of the axis",
                 )  # fmt: skip
             offset += start * strides[axis]
             shape[axis], strides[axis] = len(kept), strides[axis] * step

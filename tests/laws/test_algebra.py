@@ -27,6 +27,7 @@ from ckptkit.algebra import (  # noqa: E402
     Unstack,
     blocks,
     inverse_of,
+    joined,
     run,
 )
 from ckptkit.algebra.patterns import fill, invert, literal, match  # noqa: E402
@@ -248,6 +249,7 @@ def test_streamed_and_in_memory_evaluation_agree(pipeline, block_nbytes, data):
     state, operations, expected = pipeline
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_NBYTES", block_nbytes)
+        patch.setattr(joined, "_LONG_ROW_NBYTES", block_nbytes)  # rows of both kinds
         made = run(operations, {name: node_of(tensor) for name, tensor in state.items()}).state
         assert set(made) == set(expected)
         for name, node in made.items():

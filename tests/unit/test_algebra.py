@@ -24,6 +24,7 @@ from ckptkit.algebra import (
     Transpose,
     Unstack,
     inverse_of,
+    joined,
     run,
 )
 from ckptkit.algebra.initial import ConstantBytes
@@ -147,7 +148,7 @@ STATE = {
         (Reshape("a", (5, -1)), r"24 elements, \[4, 6\]; expected a shape that fits \[5, -1\]"),
         (Reshape("a", (6, 4), was=(3, 8)), r"shape \[4, 6\]; expected \[3, 8\]"),
         (Slice("a", ((0, 5),)), r"range \(0, 5\) of axis 0 of \[4, 6\]"),
-        (Slice("a", ((2, 2),)), "a range inside of the axis that keeps something"),
+        (Slice("a", ((3, 2),)), "a range inside of the axis"),
         (Slice("c", (None, (0, 1))), r"shape \[3\]; expected 2 axes"),
         (Pad("a", ((0, -1),)), "none below 0"),
         (Cast("a", "float12"), "dtype 'float12'"),
@@ -396,3 +397,17 @@ def test_a_function_tells_what_it_kept_renamed_made_and_took():
         (("lr",), ("lr",)),
         ((), ("new",)),
     }
+
+
+@pytest.mark.parametrize("long_row", [1, 1 << 20])
+@pytest.mark.parametrize("lengths", [(3, 5), (4, 8, 2), (1, 7), (6, 6), (0, 4, 3)])
+def test_rows_of_any_lengths_are_laid_side_by_side(monkeypatch, long_row, lengths):
+    monkeypatch.setattr(joined, "_LONG_ROW_NBYTES", long_row)
+    parts = [bytes(range(10 * n, 10 * n + 4 * length)) for n, length in enumerate(lengths)]
+    whole = joined.joined([MemoryBytes(part) for part in parts], 4)
+    expected = b"".join(part[r * n : (r + 1) * n] for r in range(4) for part, n in zip(parts, lengths, strict=True))  # fmt: skip
+    assert whole.nbytes == len(expected)
+    for start in range(len(expected)):
+        out = bytearray(min(7, len(expected) - start))
+        whole.read_into(start, memoryview(out))
+        assert bytes(out) == expected[start : start + 7]
