@@ -24,6 +24,7 @@ from ckptkit.algebra import (  # noqa: E402
     migrator,
 )
 from ckptkit.errors import ChecksumError, MigrationError, NewerSchemaError  # noqa: E402
+from ckptkit.hooks import manager  # noqa: E402
 from ckptkit.nodes import MapNode, TensorNode  # noqa: E402
 from ckptkit.torch_bridge.revive import revive  # noqa: E402
 from ckptkit.tree import to_node  # noqa: E402
@@ -393,6 +394,19 @@ def test_an_old_checkpoint_restores_into_todays_model_and_stays_as_it_is(tmp_pat
         line[:3] for line in report.component("model").lines
     }
     assert {p: p.read_bytes() for p in [path, *path.rglob("*")] if p.is_file()} == before
+
+
+def test_what_plugins_register_is_applied_without_being_asked_for(tmp_path, monkeypatch):
+    model, _ = trained()
+    ckptkit.save(tmp_path / "old", {"model": model}, trainer="gpt")
+    monkeypatch.setattr(manager, "migrators", lambda: [EVOLVED])
+    new = New()
+    report = ckptkit.restore(tmp_path / "old", {"model": new})
+    assert report.migrated == ("model 1 to 2: way 1",)
+    assert torch.equal(new.out.weight, model[1].weight)
+    other = tmp_path / "other"
+    ckptkit.save(other, {"model": model}, trainer="another")
+    assert ckptkit.plan_restore(other, {"model": model}).migrated == ()
 
 
 def test_the_same_migrators_lead_nowhere_for_another_trainer(tmp_path):
