@@ -24,6 +24,8 @@ class RunOptions:
     overrides a refusal. ``generators``: random generators of the script's own, by name.
     ``restore``: options of ``ckptkit.restore``. ``trackers``: "tensorboard", "wandb", or your own.
     ``max_time_s``: save and leave in time. ``row_steps``: the width of a row in a loop of steps.
+    ``probe``: computes something fixed from the live objects; ``self_test`` compares it, to the
+    bit, with what it gave when the checkpoint was saved, and refuses to train on if it differs.
     ``tell``: called with every message, one paragraph each.
     """
 
@@ -42,5 +44,7 @@ class RunOptions:
     trackers: Sequence[Tracker | str] = ()
     max_time_s: float | None = None
     row_steps: int = 100
+    probe: Callable[[], Any] | None = None
+    self_test: bool = False
     tell: Tell = to_stderr
     ask: Callable[[str], bool] | None = None

@@ -20,6 +20,7 @@ from ckptkit.run.keeper import Keeper, RunStop, best_of
 from ckptkit.run.loop import Loop
 from ckptkit.run.metrics import Means, as_number
 from ckptkit.run.options import RunOptions
+from ckptkit.run.probe import compare_probe
 from ckptkit.run.resuming import best_from, fill, history_from, read_stored
 from ckptkit.run.saver import Recipe, Saver
 from ckptkit.run.sections import check_names
@@ -76,7 +77,8 @@ class Run:
             state=self.state, config={"settings": settings, "asked": asked},
             trainer=options.trainer, versions=options.versions, side_files=options.side_files,
             latest=options.save.last, retention=options.retention,
-            background=options.save.background, when_busy=options.save.when_busy,
+            probe=options.probe, background=options.save.background,
+            when_busy=options.save.when_busy,
         )  # fmt: skip
         self._saver = Saver(self.experiment, recipe, self.tell)
         self._saver.best = best_of(options.save)
@@ -124,6 +126,8 @@ class Run:
         for text in (settings_table(resumed.changes), str(resumed.report), *resumed.notes, *notes):
             if text:
                 self.tell(text)
+        if options.self_test and options.probe is not None:
+            self.tell(compare_probe(options.probe, stored.probe))
 
     report: Any = None
 

@@ -16,6 +16,7 @@ from ckptkit.run.history import History, history_data, write_history
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST, LATEST
+from ckptkit.run.probe import ProbeFunction, take_probe
 from ckptkit.run.prune import prune_run
 from ckptkit.run.retention import Retention
 from ckptkit.run.sections import mark_sections, waiting_gradients
@@ -34,6 +35,7 @@ class Recipe:
     versions: Mapping[str, int] = field(default_factory=dict)
     side_files: Mapping[str, Any] = field(default_factory=dict)
     latest: bool = True
+    probe: ProbeFunction | None = None
     background: bool = False
     when_busy: WhenBusy = "wait"
     retention: Retention = field(default_factory=Retention)
@@ -51,7 +53,6 @@ class Saver:
         self.best: Best | None = None
         self.latest_metrics: dict[str, float] = {}
         self.trackers: dict[str, Any] = {}
-        self.probe: dict[str, Any] | None = None
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -70,8 +71,8 @@ class Saver:
         }  # fmt: skip
         if self.trackers:
             sections["trackers"] = self.trackers
-        if self.probe is not None:
-            sections["probe"] = self.probe
+        if recipe.probe is not None:
+            sections["probe"] = take_probe(recipe.probe)
         if mark.micro_batches:
             gradients = waiting_gradients(recipe.state)
             if gradients:
