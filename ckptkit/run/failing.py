@@ -33,10 +33,12 @@ def save_failed(
     event = Event(found.kind, mark.epochs, mark.steps, time.time(), detail)
     saver.history.events.append(event)
     try:
-        report = saver.emergency(found.name, mark)
+        report = saver.emergency(found.name, mark, alone=True)
     except (CkptkitError, RuntimeError, OSError) as second:
         tell(f"{found.kind}, and it could not be saved: {second}")
         return
+    if report is None:
+        return  # another process writes
     where = f"epoch {mark.epochs}, step {mark.steps}"
     tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where})")
     if has_moving_buffers(saver.state):

@@ -10,6 +10,7 @@ from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best, Means
 from ckptkit.run.names import FINAL, INTERRUPTED, epoch_name, step_name
 from ckptkit.run.policy import SavedAt, SavePolicy, why_save_epoch, why_save_step
+from ckptkit.run.ranks import Ranks
 from ckptkit.run.saver import Saver
 from ckptkit.run.stop import StopReason, StopWatcher
 from ckptkit.run.tell import Tell
@@ -26,8 +27,11 @@ class RunStop(BaseException):
 class Keeper:
     """Listens to the loop: decides by the policy, and has the saver do it."""
 
-    def __init__(self, saver: Saver, policy: SavePolicy, watcher: StopWatcher, tell: Tell) -> None:
+    def __init__(
+        self, saver: Saver, policy: SavePolicy, watcher: StopWatcher, ranks: Ranks, tell: Tell
+    ) -> None:
         self._saver, self._policy, self._watcher, self._tell = saver, policy, watcher, tell
+        self._ranks = ranks
         self._saved = SavedAt(0, 0, time.monotonic())
         self._improved = False  # the watched metric, since the last save
         self.epoch_values: dict[str, float] = {}  # logged outside of the batches
@@ -52,9 +56,7 @@ class Keeper:
         why = why_save_step(self._policy, mark.steps, time.monotonic(), self._saved)
         if self._improved and self.means is not None:
             why = why or "the best so far"
-        if why:
-            self._save(step_name(mark.steps), mark)
-        self._stop_if_asked(mark)
+        self._save_or_stop(step_name(mark.steps), mark, save=bool(why))
 
     def at_rest(self, mark: Mark) -> None:  # noqa: ARG002  the mark is an older step's
         """A body without a step: only the clock is looked at."""
@@ -64,15 +66,14 @@ class Keeper:
         """Close the row, save if it is time, stop if somebody asked."""
         self._row(mark)
         why = why_save_epoch(self._policy, mark.epochs, target, self._saved)
-        if why or self._improved:
-            self._save(epoch_name(mark.epochs), mark)
-        self._stop_if_asked(mark)
+        self._save_or_stop(epoch_name(mark.epochs), mark, save=bool(why) or self._improved)
 
     def at_target(self, mark: Mark, *, by_steps: bool) -> None:
         """The target is reached: what is not saved yet is, under the final name too."""
         if self.means is not None:
             self._step_row(mark, close=True)
         if self._policy.final:
+            self._saver.join()  # no save in flight may make this one be left out
             if (self._saved.epochs, self._saved.steps) != (mark.epochs, mark.steps):
                 name = step_name(mark.steps) if by_steps else epoch_name(mark.epochs)
                 self._save(name, mark)
@@ -81,7 +82,8 @@ class Keeper:
     def in_between(self, mark: Mark) -> None:
         """A batch of an evaluation is over: the step before it is what would be saved."""
         reason = self._watcher.save_point()
-        if reason is not None:
+        # Of several processes each may evaluate something else: they stop at the next step.
+        if reason is not None and reason.exit_code and self._ranks.world == 1:
             self._interrupt(mark, reason)
 
     # -- rows and the best ------------------------------------------------------------------------
@@ -120,21 +122,25 @@ class Keeper:
         self._improved = False
         self._saved = SavedAt(mark.epochs, mark.steps, time.monotonic())
 
-    def _stop_if_asked(self, mark: Mark) -> None:
+    def _save_or_stop(self, name: str, mark: Mark, *, save: bool) -> None:
+        """Save, then stop, where any process of this training has a reason to."""
         reason = self._watcher.save_point()
-        if reason is None:
-            return
-        if reason.exit_code == 0:
+        own = 0 if reason is None else reason.exit_code + 1
+        wanted, stop = self._ranks.agree(int(save and self._ranks.writes), own)
+        if wanted:
+            self._save(name, mark)
+        if stop == 1:
             self.ended = True
-        else:
-            self._interrupt(mark, reason)
+        elif stop:
+            other = StopReason("another process was told to stop", stop - 1)
+            self._interrupt(mark, reason if reason is not None and own == stop else other)
 
     def _interrupt(self, mark: Mark, reason: StopReason) -> None:
         event = Event("interrupted", mark.epochs, mark.steps, time.time(), reason.word)
         self._saver.history.events.append(event)
-        report = self._saver.emergency(INTERRUPTED, mark)
+        self._saver.emergency(INTERRUPTED, mark)
         self._tell(
-            f"{reason.word}: saved {report.path.name} at epoch {mark.epochs}, step {mark.steps}; "
+            f"{reason.word}: saved {INTERRUPTED} at epoch {mark.epochs}, step {mark.steps}; "
             "the same command with --resume auto goes on from there"
         )
         raise RunStop(reason)

@@ -132,6 +132,11 @@ class Loop:
         return self._counter.steps > self.mark.steps
 
     @property
+    def steps_now(self) -> int:
+        """Completed optimizer steps, that of the body under way included."""
+        return self._counter.steps
+
+    @property
     def micro_batch(self) -> int:
         """How many batches were handed out since the last completed step, before this one."""
         return self._in_flight

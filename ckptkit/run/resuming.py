@@ -40,7 +40,7 @@ class Resumed(NamedTuple):
     notes: list[str]
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, rank: int = 0) -> Stored:
     """Read everything of a run that is no live object. Raises: as ``load``; MismatchError."""
     with load(path) as checkpoint:
         config = read_section(checkpoint, "config")
@@ -49,7 +49,7 @@ def read_stored(path: Path) -> Stored:
         metrics = read_section(checkpoint, "metrics")
         trackers = read_section(checkpoint, "trackers")
         return Stored(
-            mark=read_mark(checkpoint),
+            mark=read_mark(checkpoint, rank),
             history=read_section(checkpoint, "history"),
             metrics=metrics if isinstance(metrics, Mapping) else {},
             config=config["settings"] if own else config,

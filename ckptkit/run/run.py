@@ -21,12 +21,14 @@ from ckptkit.run.loop import Loop
 from ckptkit.run.metrics import Means, as_number
 from ckptkit.run.options import RunOptions
 from ckptkit.run.probe import compare_probe
+from ckptkit.run.ranks import Ranks
 from ckptkit.run.resuming import best_from, fill, history_from, read_stored
 from ckptkit.run.saver import Recipe, Saver
 from ckptkit.run.sections import check_names
 from ckptkit.run.settings import as_settings, for_people, policies_of
 from ckptkit.run.stop import StopWatcher
-from ckptkit.run.tell import ask_on_terminal, settings_table
+from ckptkit.run.tell import ask_on_terminal, quiet, settings_table
+from ckptkit.run.together import decide_together
 from ckptkit.run.trackers import Trackers
 from ckptkit.storage.leftovers import clean_leftovers
 from ckptkit.storage.lock import FolderLock
@@ -55,22 +57,41 @@ class Run:
     # -- entering and leaving ---------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        options = self.options
-        ask = options.ask or ask_on_terminal()
-        decision = decide(self._root, options.resume, datetime.now().astimezone(), ask)
+        self._ranks = Ranks()
+        if not self._ranks.writes:
+            self.tell = quiet
+        decision = decide_together(self._ranks, self._decide)
         self.experiment: Experiment = decision.experiment
-        self._lock = FolderLock(self.experiment.folder)
+        self._lock = FolderLock(self.experiment.folder) if self._ranks.writes else None
         try:
             self._set_up(decision)
         except BaseException:
-            self._lock.release()
+            self._let_go()
             raise
         self._watcher.listen()
         return self
 
+    def _decide(self) -> Decision:
+        options = self.options
+        ask = options.ask or ask_on_terminal()
+        return decide(self._root, options.resume, datetime.now().astimezone(), ask)
+
+    _counter: StepCounter | None = None
+    _trackers: Trackers | None = None
+
+    def _let_go(self) -> None:
+        """Leave the optimizers, the trackers and the folder to others."""
+        if self._counter is not None:
+            self._counter.detach()
+        if self._trackers is not None:
+            self._trackers.close()
+        if self._lock is not None:
+            self._lock.release()
+
     def _set_up(self, decision: Decision) -> None:
         options = self.options
-        clean_leftovers(self.experiment.checkpoints)
+        if self._ranks.writes:
+            clean_leftovers(self.experiment.checkpoints)
         optimizers = optimizers_in(self.state)
         settings, asked = as_settings(options.config), asked_settings(self.state)
         recipe = Recipe(
@@ -80,14 +101,14 @@ class Run:
             probe=options.probe, background=options.save.background,
             when_busy=options.save.when_busy,
         )  # fmt: skip
-        self._saver = Saver(self.experiment, recipe, self.tell)
+        self._saver = Saver(self.experiment, recipe, self._ranks, self.tell)
         self._saver.best = best_of(options.save)
         self._watcher = StopWatcher(max_time_s=options.max_time_s)
-        self._counter = StepCounter(optimizers)
-        self._keeper = Keeper(self._saver, options.save, self._watcher, self.tell)
+        self._counter = counter = StepCounter(optimizers)
+        self._keeper = Keeper(self._saver, options.save, self._watcher, self._ranks, self.tell)
         self._keeper.row_steps = options.row_steps
         self._loop = Loop(
-            self._counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
+            counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
             generators=options.generators,
         )  # fmt: skip
         self._evaluating: Means | None = None
@@ -100,14 +121,15 @@ class Run:
         else:
             self._go_on(decision.checkpoint, settings, asked)
         self._keeper.begin_at(self._loop.mark)
-        self._trackers = Trackers(options.trackers)
-        self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark.steps)
-        self._saver.trackers |= self._trackers.state()
-        write_json(self.experiment.config_file, for_people(settings))
+        if self._ranks.writes:
+            self._trackers = Trackers(options.trackers)
+            self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark.steps)
+            self._saver.trackers |= self._trackers.state()
+            write_json(self.experiment.config_file, for_people(settings))
 
     def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         options = self.options
-        stored = read_stored(path)
+        stored = read_stored(path, self._ranks.rank)
         policies = {**policies_of(options.config), **options.policies}
         given = {"trainer": options.trainer, **options.restore}
         resumed = fill(
@@ -143,9 +165,7 @@ class Run:
             return self._leave(error)
         finally:
             self._saver.settle()
-            self._counter.detach()
-            self._trackers.close()
-            self._lock.release()
+            self._let_go()
 
     def _tell_stalls(self) -> None:
         stalls = sorted(self._saver.stalls_s)
@@ -166,7 +186,7 @@ class Run:
             batch_size = as_settings(self.options.config).get("batch_size")
             save_failed(
                 error, self._saver, self._loop.mark, self.tell,
-                batch_size=batch_size, torn=self._counter.torn,
+                batch_size=batch_size, torn=self._counter is not None and self._counter.torn,
             )  # fmt: skip
         return False
 
@@ -203,8 +223,8 @@ class Run:
     ) -> None:
         """Record metrics: averaged inside batches, taken as they are at the end of an epoch."""
         numbers = {name: as_number(name, v) for name, v in {**(values or {}), **named}.items()}
-        if self._evaluating is None:
-            self._trackers.log(numbers, self._counter.steps)
+        if self._evaluating is None and self._trackers is not None:
+            self._trackers.log(numbers, self._loop.steps_now)
         if self._evaluating is not None:
             self._evaluating.add(numbers, weight)
         elif self._loop.in_body:

@@ -18,8 +18,9 @@ from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST, LATEST
 from ckptkit.run.probe import ProbeFunction, take_probe
 from ckptkit.run.prune import prune_run
+from ckptkit.run.ranks import Ranks
 from ckptkit.run.retention import Retention
-from ckptkit.run.sections import mark_sections, waiting_gradients
+from ckptkit.run.sections import mark_sections, stored_streams, waiting_gradients
 from ckptkit.run.staging import Staging
 from ckptkit.verbs.save import PendingSave, SaveOptions, begin_save
 from ckptkit.verbs.saving.report import SaveReport
@@ -44,8 +45,11 @@ class Recipe:
 class Saver:
     """Saves, and then, only then, moves the aliases, writes the history and removes what may go."""
 
-    def __init__(self, experiment: Experiment, recipe: Recipe, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, experiment: Experiment, recipe: Recipe, ranks: Ranks, tell: Callable[[str], None]
+    ) -> None:
         self._experiment, self._recipe, self._tell = experiment, recipe, tell
+        self._ranks = ranks
         self._behind, self._staging = Background(), Staging()
         self.stalls_s: list[float] = []  # for how long each background save held up the training
         self.last: Path | None = None  # the newest regular checkpoint of this run
@@ -59,14 +63,14 @@ class Saver:
         """The script's own live objects."""
         return self._recipe.state
 
-    def sections(self, mark: Mark) -> dict[str, Any]:
-        """Everything that a checkpoint of this moment holds."""
+    def sections(self, mark: Mark, streams: list[Any]) -> dict[str, Any]:
+        """Everything that a checkpoint of this moment holds; ``streams`` are those of each rank."""
         recipe = self._recipe
         metrics: dict[str, Any] = {"latest": dict(self.latest_metrics)}
         if self.best is not None:
             metrics["best"] = self.best.as_tree()
         sections = {
-            **recipe.state, **mark_sections(mark), "metrics": metrics,
+            **recipe.state, **mark_sections(mark, streams), "metrics": metrics,
             "history": self.history.state(), "config": recipe.config,
         }  # fmt: skip
         if self.trackers:
@@ -85,8 +89,11 @@ class Saver:
         In the background only the copy of the state is waited for. Returns False where a save is
         in flight and the policy is to skip then. Raises: as ``ckptkit.save``, of the save before.
         """
+        streams = self._ranks.gather(stored_streams(mark))
+        if not self._ranks.writes:
+            return True
         if not self._recipe.background:
-            report = self._begin(name, mark).write()
+            report = self._begin(name, mark, streams).write()
             self._sealed(report, history_data(self.history), is_best=is_best)
             return True
         if self._behind.busy and self._recipe.when_busy == "skip":
@@ -94,7 +101,7 @@ class Saver:
             return False
         began = time.monotonic()
         self._behind.join()  # its staging buffer is the one we need
-        pending = self._begin(name, mark)
+        pending = self._begin(name, mark, streams)
         self._staging.take(pending.document)
         rows = history_data(self.history)  # now: the training goes on adding to it
         self._behind.submit(lambda: self._sealed(pending.write(), rows, is_best=is_best))
@@ -115,10 +122,17 @@ class Saver:
         if self.last is not None:
             point(self._experiment.checkpoints / name, self.last)
 
-    def emergency(self, name: str, mark: Mark) -> SaveReport:
-        """Save under an emergency's name; no regular checkpoint is touched, nothing is removed."""
+    def emergency(self, name: str, mark: Mark, *, alone: bool = False) -> SaveReport | None:
+        """Save under an emergency's name; no regular checkpoint is touched, nothing is removed.
+
+        ``alone``: the other processes do not know of it. None where another one writes.
+        """
         self.settle()
-        report = self._begin(name, mark).write()
+        own = stored_streams(mark)
+        streams = [own] if alone else self._ranks.gather(own)
+        if not self._ranks.writes:
+            return None
+        report = self._begin(name, mark, streams).write()
         write_history(self._experiment.folder, history_data(self.history))
         return report
 
@@ -138,11 +152,11 @@ class Saver:
         write_history(self._experiment.folder, rows)
         prune_run(self._experiment, self._recipe.retention, tell=self._tell)
 
-    def _begin(self, name: str, mark: Mark) -> PendingSave:
+    def _begin(self, name: str, mark: Mark, streams: list[Any]) -> PendingSave:
         recipe, target = self._recipe, self._experiment.checkpoints / name
         parent = self.last if self.last is not None and os.path.lexists(self.last) else None
         options = SaveOptions(
             parent=parent, trainer=recipe.trainer, versions=recipe.versions,
             side_files=recipe.side_files,
         )  # fmt: skip
-        return begin_save(target, self.sections(mark), options)
+        return begin_save(target, self.sections(mark, streams), options)

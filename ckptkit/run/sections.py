@@ -26,18 +26,30 @@ def check_names(state: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def mark_sections(mark: Mark) -> dict[str, Any]:
-    """The sections that say where the run stands."""
+def mark_sections(mark: Mark, streams: list[Any]) -> dict[str, Any]:
+    """The sections that say where the run stands; ``streams`` as ``stored_streams``, by rank."""
     sections: dict[str, Any] = {"data": mark.data(), "progress": mark.progress()}
-    if mark.rng is not None:
-        sections["rng"] = as_tree(mark.rng)
+    if any(one is not None for one in streams):
+        sections["rng"] = streams[0] if len(streams) == 1 else {"ranks": streams}
     return sections
 
 
-def read_mark(checkpoint: Checkpoint) -> Mark:
-    """Say where a checkpoint of any dialect stands; one without streams has a mark without."""
+def stored_streams(mark: Mark) -> dict[str, Any] | None:
+    """The random streams of this process as data."""
+    return None if mark.rng is None else as_tree(mark.rng)
+
+
+def read_mark(checkpoint: Checkpoint, rank: int = 0) -> Mark:
+    """Say where a checkpoint of any dialect stands, with the streams of one rank.
+
+    One that has no streams, or none of this rank, gives a mark without.
+    """
     progress, data = (_mapping(checkpoint, name) for name in ("progress", "data"))
     rng = _mapping(checkpoint, "rng")
+    if "ranks" in rng:
+        rng = rng["ranks"][rank] if rank < len(rng["ranks"]) else {}
+    elif rank:
+        rng = {}
     ours = "python" in rng and "torch" in rng
     return mark_from(progress, data, from_tree(rng) if ours else None)
 
