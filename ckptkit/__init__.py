@@ -10,6 +10,10 @@ from ckptkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from ckptkit.errors import CkptkitError
     from ckptkit.report.values import LoadReport
+    from ckptkit.run.policy import SavePolicy
+    from ckptkit.run.retention import KeepAll, KeepBest, KeepEvery, KeepLast, KeepSpans, Retention
+    from ckptkit.run.run import Run
+    from ckptkit.run.view import RunView, open_run
     from ckptkit.types import Limits
     from ckptkit.verbs.autogenerate import autogenerate
     from ckptkit.verbs.diff import DiffOptions, diff
@@ -36,11 +40,20 @@ __all__ = [
     "DiffOptions",
     "ExportOptions",
     "Factory",
+    "KeepAll",
+    "KeepBest",
+    "KeepEvery",
+    "KeepLast",
+    "KeepSpans",
     "LazyTensor",
     "Limits",
     "LoadReport",
     "MigrateOptions",
     "RecoverOptions",
+    "Retention",
+    "Run",
+    "RunView",
+    "SavePolicy",
     "SaveReport",
     "Versions",
     "autogenerate",
@@ -52,6 +65,7 @@ __all__ = [
     "migrate",
     "migrate_tree",
     "migrators_in",
+    "open_run",
     "plan_restore",
     "recover",
     "restore",
@@ -66,11 +80,20 @@ _HOMES = {
     "DiffOptions": "ckptkit.verbs.diff",
     "ExportOptions": "ckptkit.verbs.export",
     "Factory": "ckptkit.verbs.factory",
+    "KeepAll": "ckptkit.run.retention",
+    "KeepBest": "ckptkit.run.retention",
+    "KeepEvery": "ckptkit.run.retention",
+    "KeepLast": "ckptkit.run.retention",
+    "KeepSpans": "ckptkit.run.retention",
     "LazyTensor": "ckptkit.verbs.lazy_tensor",
     "Limits": "ckptkit.types",
     "LoadReport": "ckptkit.report.values",
     "MigrateOptions": "ckptkit.verbs.migrate",
     "RecoverOptions": "ckptkit.verbs.recover",
+    "Retention": "ckptkit.run.retention",
+    "Run": "ckptkit.run.run",
+    "RunView": "ckptkit.run.view",
+    "SavePolicy": "ckptkit.run.policy",
     "SaveReport": "ckptkit.verbs.saving.report",
     "Versions": "ckptkit.verbs.evolving.asked",
     "autogenerate": "ckptkit.verbs.autogenerate",
@@ -82,6 +105,7 @@ _HOMES = {
     "migrate": "ckptkit.verbs.migrate",
     "migrate_tree": "ckptkit.verbs.migrate_tree",
     "migrators_in": "ckptkit.verbs.migrators",
+    "open_run": "ckptkit.run.view",
     "plan_restore": "ckptkit.verbs.restore",
     "recover": "ckptkit.verbs.recover",
     "restore": "ckptkit.verbs.restore",
