@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from importlib import import_module
+from sys import intern
 from typing import Any, NoReturn
 
 from ckptkit.errors import LimitExceededError, UnrepresentableError
@@ -156,7 +157,7 @@ class _Maker:
             else:
                 shell.extend(values)
             return
-        pairs = [(self._value(key), self._value(value)) for key, value in node.items()]
+        pairs = [(_one_key(self._value(key)), self._value(value)) for key, value in node.items()]
         self._check_hashes(node, [key for key, _ in pairs])
         # An OrderedDict keeps its order apart from the dict; Counter's own update would add.
         base = OrderedDict if type(shell) is OrderedDict else dict
@@ -192,6 +193,15 @@ class _Maker:
             if found is node:
                 return path_text(path)
         return "/"
+
+
+def _one_key(key: Any) -> Any:
+    """Return a key as the one object that code has for it.
+
+    ``pickle`` writes equal keys once only where they are one object: so a state that was restored
+    is pickled to the bytes that it would have had if it had never been saved.
+    """
+    return intern(key) if type(key) is str else key
 
 
 _MADE = frozenset({MapNode, SeqNode, Atom, TensorNode, Record})
