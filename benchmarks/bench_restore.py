@@ -29,11 +29,12 @@ from rich.table import Table
 from safetensors.torch import load_file, save_file
 
 import ckptkit
-from benchmarks.bench_save import Limit, Times, _status, flat_tensors, sync_tree, training_state
+from benchmarks.bench_save import Limit, Times, _status, sync_tree, training_state
 from benchmarks.bench_write import views_of
 
 Loaders = dict[str, Callable[[], object]]
-OURS, RAW = "ckptkit.restore, digests checked", "raw read into existing memory"
+OURS = "ckptkit.restore, digests checked"
+RAW, RAW_TWO = "raw read into existing memory", "the same on two threads"
 TORCH, MAPPED, SAFE = "torch.load", "torch.load(mmap=True)", "safetensors load_file"
 BLOCK_NBYTES = 1 << 20
 RAW_BLOCKS = 4  # that one thread reads in a row: faster than halves of the file, cold
@@ -55,10 +56,13 @@ def write_files(state: dict[str, Any], folder: Path) -> None:
     """Write the same state for every loader, and wait until the disk has it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    nested = {name: getattr(v, "state_dict", lambda v=v: v)() for name, v in state.items()}
     ckptkit.save(folder / "sealed", state)
-    torch.save(nested, folder / "state.pt")
-    save_file(flat_tensors(state), folder / "state.safetensors")
+    if list(state) == ["model"]:
+        torch.save(state["model"].state_dict(), folder / "state.pt")
+        save_file(state["model"].state_dict(), folder / "state.safetensors")
+    else:
+        torch.save({k: getattr(v, "state_dict", lambda v=v: v)() for k, v in state.items()},
+                   folder / "state.pt")  # fmt: skip
     sync_tree(folder)
 
 
@@ -71,60 +75,44 @@ def drop_cache(folder: Path) -> None:
             os.close(fd)
 
 
-def own_memory(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """Give the optimizer the state back that it has now: some loaders leave it a mapped file's."""
-    kept = {parameter: dict(state) for parameter, state in optimizer.state.items()}
-
-    def give_back() -> None:
-        for parameter, state in kept.items():
-            optimizer.state[parameter] = dict(state)
-        gc.collect()
-
-    return give_back
-
-
-def large_loaders(state: dict[str, Any], folder: Path) -> Loaders:
-    targets = {name: state[name] for name in ("model", "optimizer")}
+def large_loaders(model: torch.nn.Module, folder: Path) -> Loaders:
+    """Loaders of weights into a model that exists: every one of them copies into its memory."""
 
     def by_torch(*, mmap: bool) -> Callable[[], None]:
         def run() -> None:
             loaded = torch.load(folder / "state.pt", mmap=mmap, weights_only=True)
-            for name, target in targets.items():
-                target.load_state_dict(loaded[name])
+            model.load_state_dict(loaded)
 
         return run
 
-    def by_safetensors() -> None:
-        flat = load_file(folder / "state.safetensors")
-        weights, moments = _unflatten(flat)
-        state["model"].load_state_dict(weights)
-        groups = state["optimizer"].state_dict()["param_groups"]
-        state["optimizer"].load_state_dict({"state": moments, "param_groups": groups})
-
     return {
-        OURS: lambda: ckptkit.restore(folder / "sealed", targets),
-        RAW: raw_reader(state, folder),
+        OURS: lambda: ckptkit.restore(folder / "sealed", {"model": model}),
+        RAW: raw_reader(model, folder, threads=1),
+        RAW_TWO: raw_reader(model, folder, threads=2),
         TORCH: by_torch(mmap=False),
         MAPPED: by_torch(mmap=True),
-        SAFE: by_safetensors,
+        SAFE: lambda: model.load_state_dict(load_file(folder / "state.safetensors")),
     }
 
 
-def _unflatten(flat: dict[str, Any]) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
-    weights, moments = {}, {}
-    for name, tensor in flat.items():
-        kind, rest = name.split(".", 1)
-        if kind == "model":
-            weights[rest] = tensor
-        else:
-            number, word = rest.split(".", 1)
-            moments.setdefault(int(number), {})[word] = tensor
-    return weights, moments
+def training_loaders(state: dict[str, Any], folder: Path) -> Loaders:
+    """The same with an optimizer, whose state torch does not copy: it keeps what was loaded."""
+    targets = {name: state[name] for name in ("model", "optimizer")}
+
+    def by_torch() -> None:
+        loaded = torch.load(folder / "state.pt", weights_only=True)
+        for name, target in targets.items():
+            target.load_state_dict(loaded[name])
+
+    return {
+        OURS: lambda: ckptkit.restore(folder / "sealed", targets),
+        TORCH: by_torch,
+    }
 
 
-def raw_reader(state: dict[str, Any], folder: Path) -> Callable[[], None]:
-    """The limit: the same number of bytes into memory that is there already, on two threads."""
-    views = views_of({name: t.detach() for name, t in flat_tensors(state).items()})
+def raw_reader(model: torch.nn.Module, folder: Path, threads: int) -> Callable[[], None]:
+    """The limit: the same number of bytes into memory that is there already, and no digests."""
+    views = views_of({name: t.detach() for name, t in model.state_dict().items()})
     cuts: list[tuple[memoryview, int]] = []
     offset = 0
     for view in views:
@@ -141,14 +129,14 @@ def raw_reader(state: dict[str, Any], folder: Path) -> Callable[[], None]:
             for block, at in part:
                 os.preadv(fd, [block], at)
 
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(read, runs))
         os.close(fd)
 
     return run
 
 
-def measure(ways: Loaders, rounds: int, before: Callable[[], None]) -> Times:
+def measure(ways: Loaders, rounds: int, before: Callable[[], object]) -> Times:
     """Wall seconds of each way, one after the other in every round; the first does not count."""
     times: Times = {name: [] for name in ways}
     for number in range(rounds + 1):
@@ -197,43 +185,50 @@ def small_loaders(count: int, folder: Path) -> Loaders:
     }
 
 
-def added_memory(state: dict[str, Any], folder: Path) -> int:
+def added_memory(model: torch.nn.Module, folder: Path) -> int:
     """Bytes by which one restore raises this process's peak memory."""
-    targets = {name: state[name] for name in ("model", "optimizer")}
-    ckptkit.restore(folder / "sealed", targets)  # imports are no part of what a restore takes
+    ckptkit.restore(folder / "sealed", {"model": model})  # imports are no part of what it takes
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmHWM")
-    ckptkit.restore(folder / "sealed", targets)
+    ckptkit.restore(folder / "sealed", {"model": model})
     return _status("VmHWM") - before
+
+
+def bench_weights(options: argparse.Namespace, folder: Path, console: Console) -> list[bool]:
+    """Weights of ``--nbytes`` into a model that exists; say which promises were kept."""
+    model, kept = training_state(3 * options.nbytes)["model"], []  # a third of it is the model
+    only = options.only.split(",")
+    write_files({"model": model}, folder)
+    tensors = model.state_dict().values()
+    nbytes = sum(t.numel() * t.element_size() for t in tensors)
+    title = f"{nbytes / 1e9:.2f} GB of weights in {len(tensors)} tensors"
+    if "memory" in only:
+        added = added_memory(model, folder)
+        kept.append(added <= 16 << 20)
+        told = f"one restore raises the peak memory by {added / 2**20:.1f} MiB (at most 16)"
+        console.print(told)
+    if "cold" in only:
+        ways = large_loaders(model, folder)
+        times = measure(ways, options.rounds, lambda: (gc.collect(), drop_cache(folder)))
+        kept.append(show(f"{title}, cold", times, COLD, console))
+    if "warm" in only:
+        times = measure(large_loaders(model, folder), options.rounds, gc.collect)
+        kept.append(show(f"{title}, warm", times, WARM, console))
+    return kept
 
 
 def bench_restore(options: argparse.Namespace, console: Console) -> bool:
     folder, kept = options.folder / "restored", []
     only = options.only.split(",")
     if {"cold", "warm", "memory"} & {*only}:
+        kept += bench_weights(options, folder, console)
+    if "training" in only:
         state = training_state(options.nbytes)
         write_files(state, folder)
-        flat = flat_tensors(state)
-        nbytes = sum(t.numel() * t.element_size() for t in flat.values())
-        title = f"{nbytes / 1e9:.2f} GB in {len(flat)} tensors"
-        if "memory" in only:
-            added = added_memory(state, folder)
-            kept.append(added <= 16 << 20)
-            told = f"one restore raises the peak memory by {added / 2**20:.1f} MiB (at most 16)"
-            console.print(told)
-        give_back = own_memory(state["optimizer"])
-
-        def cold() -> None:
-            give_back()
-            drop_cache(folder)
-
-        if "cold" in only:
-            times = measure(large_loaders(state, folder), options.rounds, cold)
-            kept.append(show(f"{title}, cold", times, COLD, console))
-        if "warm" in only:
-            times = measure(large_loaders(state, folder), options.rounds, give_back)
-            kept.append(show(f"{title}, warm", times, WARM, console))
+        for title, before in (("cold", lambda: drop_cache(folder)), ("warm", gc.collect)):
+            times = measure(training_loaders(state, folder), options.rounds, before)
+            show(f"a model and its AdamW, {title}; no promise", times, (), console)
     for name, count, ratio in (("10k", 10_000, 0.8), ("100k", 100_000, 1.0)):
         if name in only:
             times = measure(small_loaders(count, folder), options.rounds, gc.collect)
@@ -248,7 +243,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".cache/bench"))
     parser.add_argument("--nbytes", type=int, default=1 << 30)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="memory,cold,warm,10k,100k")
+    parser.add_argument("--only", default="memory,cold,warm,training,10k,100k")
     kept = bench_restore(parser.parse_args(), Console(width=100))
     sys.exit(0 if kept else 1)
 

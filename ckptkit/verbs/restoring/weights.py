@@ -41,9 +41,7 @@ def find_weights(name: str, wanted: tuple[Entry, ...], request: Request) -> Weig
     return Weights(name, None, f"the checkpoint has no section of this name; it has {listed}")
 
 
-def _averaged(
-    name: str, document: MapNode, wanted: tuple[Entry, ...], request: Request
-) -> Weights:
+def _averaged(name: str, document: MapNode, wanted: tuple[Entry, ...], request: Request) -> Weights:
     ema = document.get(AVERAGES)
     if not isinstance(ema, MapNode):
         return Weights(AVERAGES, None, "the checkpoint has no averaged weights")
