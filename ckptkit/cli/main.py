@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("ckptkit.cli.export", "Write a checkpoint in a form that other programs open."),
     "recover": ("ckptkit.cli.recover", "Save what a damaged checkpoint still holds."),
     "check": ("ckptkit.cli.check", "Say whether a checkpoint would load into a model."),
+    "prune": ("ckptkit.cli.prune", "Remove the checkpoints of a run that no policy keeps."),
+    "plot": ("ckptkit.cli.plot", "Draw the training curves of runs."),
     "plugins": ("ckptkit.cli.plugins", "Show the plugins: what they offer, what failed."),
 }
 

@@ -8,6 +8,7 @@ goes. The newest, the best and what is pinned stay whatever a policy says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -97,7 +98,11 @@ class KeepBest(_Joins):
     def wanted(self, oldest_first: Sequence[Candidate]) -> dict[str, str]:
         """Return the best ones; those without a finite score are never among them."""
         sign = 1 if self.mode == "min" else -1
-        scored = [one for one in oldest_first if one.score is not None and one.score == one.score]
+        scored = [
+            one
+            for one in oldest_first
+            if math.isfinite(math.nan if one.score is None else one.score)
+        ]
         ranked = sorted(scored, key=lambda one: sign * (one.score or 0.0))
         return {one.name: f"one of the {self.count} best" for one in ranked[: self.count]}
 

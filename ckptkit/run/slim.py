@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ckptkit.errors import ChecksumError
 from ckptkit.nodes import MapNode, SeqNode
+from ckptkit.run.choose import damage
+from ckptkit.verbs.exporting.hf_folder import side_files_of
 from ckptkit.verbs.manifest_rows import Label
 from ckptkit.verbs.open import load
 from ckptkit.verbs.seal import SealOptions, plan_seal, seal
@@ -25,6 +28,7 @@ def slim(path: Path) -> None:
         gone = [name for name in document if name in RESUME_ONLY]
         if not gone:
             return
+        _require_whole(path)
         kept = MapNode([(name, node) for name, node in document.items() if name not in gone])
         told = kept.get("provenance")
         pairs = told.items() if isinstance(told, MapNode) else []
@@ -34,4 +38,14 @@ def slim(path: Path) -> None:
             sealed.manifest.created, sealed.manifest.trainer,
             {e.name: e.version for e in sealed.manifest.sections if e.name in kept},
         )  # fmt: skip
-        seal(plan_seal(kept), path, SealOptions(replace=True, label=label))
+        side_files = side_files_of(checkpoint).values()
+        plan = plan_seal(kept, list(side_files))
+        seal(plan, path, SealOptions(replace=True, label=label))
+
+
+def _require_whole(path: Path) -> None:
+    """Verify first: what is written anew gets new digests, which would vouch for damaged bytes."""
+    wrong = damage(path)
+    if wrong:
+        raise ChecksumError(path, wrong, "a checkpoint of which every byte is whole",
+                            "ckptkit recover saves what it still holds")  # fmt: skip

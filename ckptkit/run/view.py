@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import html
 import json
-import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ckptkit.errors import CkptkitError, CorruptFileError
 from ckptkit.run.choose import Found, Skipped, survey
-from ckptkit.run.experiment import Experiment, find_experiment
-from ckptkit.run.history import Event, History, read_history
-from ckptkit.verbs.open import load
+from ckptkit.run.experiment import LATEST_WORD, Experiment
+from ckptkit.run.folders import locate
+from ckptkit.run.history import Event
+from ckptkit.run.names import INTERRUPTED, role_of
+from ckptkit.run.remembered import BestRow, Reader, best_of, history_in
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class BestRow(NamedTuple):
-    """The best value of the watched metric and where it was reached."""
-
-    name: str
-    mode: str
-    value: float
-    epoch: int
-    step: int
+__all__ = ["BestRow", "RunView", "open_run"]
 
 
 class RunView:
     """One run: ``history`` as columns, ``config``, ``best``, ``checkpoints`` newest first.
 
-    ``events`` are the resumes, interruptions and new bests. ``skipped`` names what lies among the
-    checkpoints and cannot be read.
+    ``events`` are the resumes, interruptions and new bests, ``skipped`` what lies among the
+    checkpoints and cannot be read, ``notes`` what else a person should know. In a notebook it
+    shows itself; ``plot()`` draws its curves.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -38,11 +34,16 @@ class RunView:
         self.checkpoints: list[Found]
         self.skipped: list[Skipped]
         self.checkpoints, self.skipped = survey(experiment.checkpoints)
-        self._history, self.notes = _history_of(experiment, self.checkpoints)
-        self.history: dict[str, list[Any]] = self._history.columns()
-        self.events: list[Event] = self._history.events
-        self.config: dict[str, Any] = _config_of(experiment)
-        self.best: BestRow | None = _best_of(self.checkpoints)
+        reader = Reader(self.checkpoints)
+        history = history_in(experiment.folder, reader)
+        self.history: dict[str, list[Any]] = history.columns()
+        self.events: list[Event] = [
+            *history.events,
+            *_emergencies(self.checkpoints, history.events),
+        ]
+        self.best: BestRow | None = best_of(reader, self.history)
+        self.config: dict[str, Any] = _config_of(experiment, reader)
+        self.notes: list[str] = reader.notes
 
     @property
     def folder(self) -> Path:
@@ -50,98 +51,86 @@ class RunView:
         return self.experiment.folder
 
     @property
+    def name(self) -> str:
+        """The run's name: its folder's, behind that of the folder which holds its stamp."""
+        here = self.folder.resolve()
+        return f"{here.parent.name}/{here.name}" if here.parent.name else here.name
+
+    @property
     def best_epoch(self) -> int | None:
-        """The epoch, counted from 1, at which the watched metric was best."""
-        return None if self.best is None else self.best.epoch
+        """The epoch, counted from 1, at which the watched metric was best; None if unknown."""
+        return self.best.epoch or None if self.best else None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows the history has."""
+        return len(self.history["epoch"])
+
+    def plot(
+        self, metrics: Sequence[str] = (), *, x: str = "", log: bool = False, smooth: float = 0.0
+    ) -> Figure:
+        """Draw the training curves: a matplotlib figure, which a notebook shows.
+
+        ``metrics`` are names or globs, ``x`` is "epoch" or "step", ``smooth`` from 0 to below 1.
+        Raises: NotFoundError for a metric that is not there; MissingExtraError without matplotlib.
+        """
+        from ckptkit.run.curves import Wish, plan_picture
+        from ckptkit.run.plot import draw
+
+        wish = Wish(metrics=tuple(metrics), x=x, log=log, smooth=smooth)
+        return draw(plan_picture([self], wish))
 
     def __repr__(self) -> str:
+        from ckptkit.run.notebook import where_it_stands
+
         last = self.checkpoints[0] if self.checkpoints else None
-        told = "no checkpoint" if last is None else f"epoch {last.epochs}, step {last.steps}"
+        told = "no checkpoint" if last is None else where_it_stands(last)
         best = f", best {self.best.name} {self.best.value:.4g}" if self.best else ""
-        return f"<run {self.experiment.name}: {told}{best}, {len(self._history)} rows>"
+        return f"<run {self.experiment.name}: {told}{best}, {self.n_rows} rows>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the last rows of the history, with the best one marked."""
-        names = list(self.history)
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        rows = list(zip(*self.history.values(), strict=True))[-_SHOWN_ROWS:]
-        body = "".join(self._html_row(names, row) for row in rows)
-        return (
-            f"<p>{html.escape(repr(self)[1:-1])}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        """What a notebook shows."""
+        from ckptkit.run.notebook import page
 
-    def _html_row(self, names: list[str], row: tuple[Any, ...]) -> str:
-        place = dict(zip(names, row, strict=True))
-        best = self.best is not None and place.get("epoch") == self.best.epoch
-        cells = "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row)
-        return f'<tr style="font-weight:bold">{cells}</tr>' if best else f"<tr>{cells}</tr>"
+        return page(self)
 
 
-_SHOWN_ROWS = 20
+def open_run(path: str | os.PathLike[str], name: str = LATEST_WORD) -> RunView:
+    """Look at a run: its own folder, the folder that holds runs, or any folder of checkpoints.
 
-
-def open_run(path: str | os.PathLike[str], name: str = "latest") -> RunView:
-    """Look at a run: its own folder, or the folder that holds it and its name.
-
-    Raises: NotFoundError, which names the runs that are there.
+    It needs no torch. What is damaged is left out and told in ``skipped`` and ``notes``.
+    Raises: NotFoundError, which names the runs that are there; NoCheckpointError.
     """
-    return RunView(find_experiment(Path(path), name))
+    return RunView(locate(Path(path), name))
 
 
-def _history_of(experiment: Experiment, found: list[Found]) -> tuple[History, list[str]]:
-    """The history file, or what the newest checkpoint remembers where the file is damaged."""
-    try:
-        return read_history(experiment.folder), []
-    except FileNotFoundError:
-        notes = []
-    except CorruptFileError as exc:
-        notes = [str(exc)]
-    history = History()
-    for one in found:
-        try:
-            with load(one.path) as checkpoint:
-                stored = checkpoint.state("history") if "history" in checkpoint.document else None
-            if isinstance(stored, dict):
-                history.restore(stored)
-                return history, notes
-        except (CkptkitError, ValueError, TypeError) as exc:
-            notes.append(f"{one.path.name}: {exc}")
-    return history, notes
+def _emergencies(found: Sequence[Found], events: Sequence[Event]) -> list[Event]:
+    """Emergency checkpoints of which no event tells: a resume from an older one forgot them."""
+    told = {(one.step, one.epoch) for one in events if one.kind not in ("best", "resumed")}
+    lost = []
+    for one in reversed(found):
+        name = one.path.name.split(".")[0]
+        role = role_of(name)
+        place = (one.steps, one.epochs or role.number or 0)
+        if role.kind == "emergency" and place not in told:
+            kind = "interrupted" if name == INTERRUPTED else "emergency"
+            lost.append(Event(kind, place[1], place[0], 0.0, name))
+    return lost
 
 
-def _config_of(experiment: Experiment) -> dict[str, Any]:
+def _config_of(experiment: Experiment, reader: Reader) -> dict[str, Any]:
+    """The settings: their file, or those that the newest checkpoint holds."""
     try:
         config = json.loads(experiment.config_file.read_bytes())
+        if isinstance(config, dict):
+            return config
+        reader.note(f"{experiment.config_file.name} holds no settings")
     except FileNotFoundError:
-        return {}
-    except ValueError as exc:
-        raise CorruptFileError(
-            experiment.config_file, f"is no JSON ({exc})", "the settings of the run",
-            "remove it: it is written again when the run goes on",
-        ) from exc  # fmt: skip
-    return config if isinstance(config, dict) else {}
-
-
-def _best_of(found: list[Found]) -> BestRow | None:
-    """What the newest readable checkpoint says was best."""
-    for one in found:
-        try:
-            with load(one.path) as checkpoint:
-                metrics = checkpoint.state("metrics") if "metrics" in checkpoint.document else None
-        except CkptkitError:
-            continue
-        best = metrics.get("best") if isinstance(metrics, dict) else None
-        value = best.get("value") if isinstance(best, dict) else None
-        if isinstance(best, dict) and isinstance(value, (int, float)) and not math.isnan(value):
-            return BestRow(
-                str(best.get("name") or "value"), str(best.get("mode") or "min"), float(value),
-                int(best.get("epoch") or 0), int(best.get("step") or 0),
-            )  # fmt: skip
-    return None
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+        pass
+    except (OSError, ValueError, RecursionError) as exc:
+        reader.note(f"{experiment.config_file.name} cannot be read: {exc!s:.80}")
+    for _, stored in reader.sections("config"):
+        if isinstance(stored, dict):
+            own = stored.get("settings") if "asked" in stored else stored
+            return own if isinstance(own, dict) else stored
+    return {}

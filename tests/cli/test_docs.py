@@ -71,6 +71,8 @@ CALLS = {
     "export": ["--dry-run", "--to", "torch", "training.pt", "out.pt"],
     "recover": ["--dry-run", "cut.pt", "rescued"],
     "check": ["training.pt", "--model", "torch.nn:Linear", "--args", "[4, 4]"],
+    "prune": [".", "--keep-last", "1", "--dry-run"],
+    "plot": [str(Path(__file__).parents[1] / "run" / "by_hand")],
     "plugins": [],
 }
 ELEMENTS = {
@@ -78,6 +80,8 @@ ELEMENTS = {
     "scan": "paths",
     "verify": "paths",
     "check": "components",
+    "prune": "checkpoints",
+    "plot": "runs",
     "plugins": "plugins",
 }
 
