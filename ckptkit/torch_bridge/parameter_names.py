@@ -72,12 +72,21 @@ def names_of(found: Iterable[LiveObject]) -> ParameterNames:
     """Collect the names of the parameters of all modules among these objects."""
     names = ParameterNames()
     for path, value in found:
-        if kind_of(value) == "module":
-            section = "/".join(map(str, path))
-            for key, parameter in live_state(value).items():
-                if isinstance(parameter, torch.nn.Parameter):
-                    names.add(parameter, section, key)
+        section = "/".join(map(str, path))
+        for key, parameter in live_parameters_of(value):
+            names.add(parameter, section, key)
     return names
+
+
+def live_parameters_of(value: Any) -> list[tuple[str, torch.nn.Parameter]]:
+    """Return every name in a module's state_dict with its parameter, ties too; [] for the rest."""
+    if kind_of(value) != "module":
+        return []
+    return [
+        (key, parameter)
+        for key, parameter in live_state(value).items()
+        if isinstance(parameter, torch.nn.Parameter)
+    ]
 
 
 def parameters_entry(

@@ -39,14 +39,15 @@ def _holds_objects(value: Any, above: set[int]) -> bool:
 
 def with_nested_sections(document: MapNode, names: list[str]) -> MapNode:
     """Return the document with what lies at ``optimizer/g`` under that very key as well."""
-    nested = [(name, _at(document, name)) for name in names if JOINT in name]
+    nested = [(name, node_at(document, name)) for name in names if JOINT in name]
     found = [(name, node) for name, node in nested if node is not None and name not in document]
     if not found:
         return document
     return MapNode([*document.items(), *found], document.kind, document.attrs)
 
 
-def _at(document: MapNode, name: str) -> Node:
+def node_at(document: MapNode, name: str) -> Node:
+    """Return what lies at ``optimizer/g``; None where nothing does."""
     node: Node = document
     for key in name.split(JOINT):
         if isinstance(node, SeqNode):

@@ -14,6 +14,7 @@ from ckptkit.torch_bridge.parameter_names import ParameterNames, names_of
 from ckptkit.torch_bridge.wanted import describe_module
 from ckptkit.verbs.restoring.nested import flat_targets
 from ckptkit.verbs.restoring.optimizer_groups import plain_settings
+from ckptkit.verbs.restoring.parameter_names import is_qualified, other_names
 from ckptkit.verbs.restoring.planned import Request
 from ckptkit.verbs.restoring.stored_optimizer import StoredOptimizer
 from ckptkit.verbs.restoring.stored_state import StoredState, read_state
@@ -34,10 +35,12 @@ class Matched(NamedTuple):
 
 def match_parameters(stored: StoredOptimizer, optimizer: Any, request: Request) -> Matched:
     """Match by the names that the modules among the targets give; the optimizer follows them."""
-    found = live_parameters(optimizer, target_names(request))
+    named = target_names(request)
+    found = live_parameters(optimizer, named)
     live_sections = tuple(dict.fromkeys(name.section for _, name, _ in found if name.section))
-    qualify = len(live_sections) > 1 and len({*filter(None, stored.sections)}) > 1
+    qualify = is_qualified(live_sections, stored.sections, request.checkpoint.document)
     renamed = _renamed(live_sections, request)
+    aliases = other_names({(at.section, at.name) for _, at, _ in found}, named, request)
     order, shapes = _model_order(live_sections, request, renamed)
     told = tuple(
         _told(parameter, section, shapes, qualify=qualify)
@@ -47,9 +50,11 @@ def match_parameters(stored: StoredOptimizer, optimizer: Any, request: Request) 
         LiveParameter(number, group, _full(at.section, at.name, qualify=qualify), at.shape)
         for number, (group, at, _) in enumerate(found)
     )
+    beyond = tuple(dict.fromkeys(at for at, _ in aliases if at not in live_sections))
+    follows = {key: aliases.get((key[0], new), (key[0], new))
+               for key, new in (renamed | _renamed(beyond, request)).items()}  # fmt: skip
     names = {
-        _full(section, old, qualify=qualify): _full(section, new, qualify=qualify)
-        for (section, old), new in renamed.items()
+        _full(*old, qualify=qualify): _full(*new, qualify=qualify) for old, new in follows.items()
     }
     plan = plan_optimizer(
         told, live, renamed=names, model_order=order,
@@ -85,6 +90,14 @@ def _renamed(sections: Sequence[str], request: Request) -> dict[tuple[str, str],
         plan = plan_load(weights.entries, _live_entries(module), request.policy)
         for pair in plan.pairs:
             found.setdefault((section, pair.source), pair.target)
+        tied: dict[int, list[str]] = {}
+        for entry in weights.entries:
+            if entry.tie >= 0:
+                tied.setdefault(entry.tie, []).append(entry.name)
+        for mates in tied.values():  # a mate that the model has no more was the same parameter
+            heirs = [found[section, name] for name in mates if (section, name) in found]
+            for name in mates if heirs else ():
+                found.setdefault((section, name), heirs[0])
     return found
 
 

@@ -25,17 +25,17 @@ class Place(NamedTuple):
 def find_place(name: str, section: str, request: Request, is_one: IsOne) -> Place:
     """Find the state of the object called ``name``, of a kind that lives in ``section``.
 
-    A section of that very name is it. Else the kind's section holds it: directly, as the only
-    one of several, or under the name (``optimizer_g`` also under ``g``).
+    A section of that very name is it. Else the kind's section holds it: under the name
+    (``optimizer_g`` also under ``g``), or, for the only target of its kind, as the only one.
     """
     document = request.checkpoint.document
     own = document.get(name)
     if own is not None:
-        return _inside(name, name, own, is_one)
+        return _inside(name, name, own, is_one, is_alone=True)
     shared = document.get(section)
     if shared is None or JOINT in name or (is_one(shared) and not _is_alone(name, request)):
         return Place(name, None, NOTHING)
-    return _inside(name, section, shared, is_one)
+    return _inside(name, section, shared, is_one, is_alone=_is_alone(name, request))
 
 
 def _is_alone(name: str, request: Request) -> bool:
@@ -45,7 +45,7 @@ def _is_alone(name: str, request: Request) -> bool:
     return sum(kind_of(value) == kind for _, value in targets) <= 1
 
 
-def _inside(name: str, source: str, node: Node, is_one: IsOne) -> Place:
+def _inside(name: str, source: str, node: Node, is_one: IsOne, *, is_alone: bool) -> Place:
     if is_one(node):
         return Place(source, node)
     several = _children(node, is_one)
@@ -55,10 +55,12 @@ def _inside(name: str, source: str, node: Node, is_one: IsOne) -> Place:
     for word in (name, short):
         if word in several:
             return Place(f"{source}/{word}", several[word])
-    if len(several) == 1:
+    if len(several) == 1 and is_alone:
         word, only = next(iter(several.items()))
         return Place(f"{source}/{word}", only)
-    return Place(source, None, f"the section {source} holds several: {', '.join(several)}")
+    return Place(
+        source, None, f"the section {source} holds {', '.join(several)}, and nothing says which one"
+    )
 
 
 def _children(node: Node, is_one: IsOne) -> dict[str, Node]:

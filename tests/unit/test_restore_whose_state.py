@@ -1,0 +1,105 @@
+"""State of one network never goes to another one of the same class, and follows through any tie."""
+
+import pytest
+import torch
+
+import ckptkit
+from ckptkit.errors import MismatchError, OptimizerMatchError
+from tests.unit.training import named_state, network, same, train
+
+
+def trained(seed=1):
+    model = network(seed)
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer, seed=seed)
+    return model, optimizer
+
+
+def tied(order):
+    class Tied(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name in order:
+                setattr(self, name, torch.nn.Linear(3, 3, bias=False))
+            self.head.weight = self.embed.weight
+
+        def forward(self, x):
+            return self.head(self.embed(x))
+
+    return Tied()
+
+
+def test_the_state_of_another_network_of_the_same_names_is_refused(tmp_path):
+    (maker, one), (judge, _) = trained(1), trained(2)
+    ckptkit.save(tmp_path / "c", {"maker": maker, "judge": judge, "optimizer": one})
+    other = network(3)
+    resumed = torch.optim.Adam(other.parameters())
+    with pytest.raises(OptimizerMatchError, match="another model"):
+        ckptkit.restore(tmp_path / "c", {"judge": other, "optimizer": resumed})
+    assert not resumed.state
+
+
+def test_of_an_optimizer_over_two_networks_one_takes_its_own_part(tmp_path):
+    maker, judge = network(1), network(2)
+    both = torch.optim.Adam([*maker.parameters(), *judge.parameters()])
+    train(torch.nn.Sequential(maker, torch.nn.Linear(6, 4), judge), both)
+    ckptkit.save(tmp_path / "c", {"maker": maker, "judge": judge, "optimizer": both})
+    other = network(3)
+    resumed = torch.optim.Adam(other.parameters())
+    ckptkit.restore(tmp_path / "c", {"judge": other, "optimizer": resumed})
+    assert same(named_state(other, resumed), named_state(judge, both))
+
+
+def test_the_only_stored_optimizer_is_not_given_to_two(tmp_path):
+    (maker, one), (judge, two) = trained(1), trained(2)
+    ckptkit.save(tmp_path / "c", {"maker": maker, "judge": judge, "optimizer": {"maker": one}})
+    targets = {"maker": maker, "judge": judge, "optimizer_maker": one, "optimizer_judge": two}
+    with pytest.raises(MismatchError, match="holds maker, and nothing says which one"):
+        ckptkit.restore(tmp_path / "c", targets)
+
+
+def test_state_of_a_tied_parameter_follows_it_to_its_other_name(tmp_path):
+    model = tied(("embed", "head"))
+    optimizer = torch.optim.Adam(model.parameters())
+    x = torch.ones(2, 3)
+    model(x).sum().backward()
+    optimizer.step()
+    ckptkit.save(tmp_path / "c", {"model": model, "optimizer": optimizer})
+    other = tied(("head", "embed"))
+    resumed = torch.optim.Adam(other.parameters())
+    report = ckptkit.restore(tmp_path / "c", {"model": other, "optimizer": resumed})
+    assert report.component("optimizer").status == "restored"
+    assert same(resumed.state[other.head.weight], optimizer.state[model.head.weight])
+
+
+def test_state_follows_a_tied_parameter_whose_first_name_is_gone(tmp_path):
+    model = tied(("embed", "head"))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    ckptkit.save(tmp_path / "c", {"model": model, "optimizer": optimizer})
+    other = torch.nn.ModuleDict({"head": torch.nn.Linear(3, 3, bias=False)})
+    resumed = torch.optim.Adam(other.parameters())
+    ckptkit.restore(tmp_path / "c", {"model": other, "optimizer": resumed})
+    mine, theirs = resumed.state[other["head"].weight], optimizer.state[model.head.weight]
+    assert same(mine, theirs)
+
+
+def test_a_part_of_two_networks_keeps_its_state_in_any_order_of_the_targets(tmp_path):
+    def pair(seed):
+        torch.manual_seed(seed)
+        part = torch.nn.Linear(3, 3)
+        return [torch.nn.Sequential(part, torch.nn.Linear(3, 1)) for _ in range(2)]
+
+    one, two = pair(1)
+    both = {*one.parameters(), *two.parameters()}
+    optimizer = torch.optim.Adam(both)
+    (one(torch.ones(2, 3)) - 2 * two(torch.ones(2, 3))).sum().backward()
+    optimizer.step()
+    ckptkit.save(tmp_path / "c", {"one": one, "two": two, "optimizer": optimizer})
+    a, b = pair(2)
+    resumed = torch.optim.Adam([*b.parameters(), *a[1].parameters()])
+    report = ckptkit.restore(tmp_path / "c", {"two": b, "one": a, "optimizer": resumed})
+    assert report.component("optimizer").status == "restored"
+    for live, stored in ((a, one), (b, two)):
+        assert same(named_state(live, resumed), named_state(stored, optimizer))
