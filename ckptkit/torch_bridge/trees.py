@@ -21,7 +21,8 @@ def is_array(value: Any) -> bool:
 class TreeFill:
     """One live tree and the node that fills it. Making it changes nothing.
 
-    ``extra`` are places that only the live tree has: they stay. ``faults`` are sentences.
+    ``extra`` are places that only the live tree has: they stay. ``faults`` are sentences, and so
+    are ``notes``.
     """
 
     def __init__(self, live: Any, node: Node) -> None:
@@ -31,9 +32,12 @@ class TreeFill:
         self._value: Any = None
         self.extra: list[str] = []
         self.faults: list[str] = []
+        self.notes: list[str] = []
+        self._nodes: dict[int, TensorNode] = {}
         self._check_root()
         if not self.faults:
             self._pair()
+            self._part_shared()
 
     def prepare(self, where: str) -> Sequence[Fill]:
         """Revive all that is no tensor of the live tree, and name what fills those that are."""
@@ -89,6 +93,37 @@ class TreeFill:
             elif isinstance(node, TensorNode) and is_array(live) and _fits(live, node):
                 self._targets.setdefault(id(node), _as_tensor(live))
                 self._sources.setdefault(id(node), live)
+                self._nodes[id(node)] = node
+
+    def _part_shared(self) -> None:
+        """Give tensors that share memory here, but not in the checkpoint, new memory each.
+
+        Filled where they lie, the last one written would be the value of all of them.
+        """
+        apart: set[int] = set()
+        rows = sorted((*extent_of(live), key) for key, live in self._targets.items())
+        end = (rows[0][0], -1, -1) if rows else ("", -1, -1)  # device, furthest byte, whose
+        for device, start, stop, key in rows:
+            overlaps = device == end[0] and start < end[1]
+            if overlaps and self._nodes[key].same_view() != self._nodes[end[2]].same_view():
+                apart |= {key, end[2]}
+            if device != end[0] or stop > end[1]:
+                end = (device, stop, key)
+        for key in apart:
+            del self._targets[key], self._sources[key]
+        if apart:
+            self.notes.append(
+                f"{len(apart)} tensors share memory here and not in the checkpoint: they became "
+                "tensors of their own"
+            )
+
+
+def extent_of(live: torch.Tensor) -> tuple[str, int, int]:
+    """Return the device of a tensor, its first byte, and the byte behind its last one."""
+    last = sum((n - 1) * stride for n, stride in zip(live.shape, live.stride(), strict=True))
+    start = live.data_ptr()
+    nbytes = (last + 1) * live.element_size() if live.numel() else 0
+    return str(live.device), start, start + nbytes
 
 
 def _word(node: Node) -> str:

@@ -170,3 +170,22 @@ def test_objects_inside_trees_are_components_of_their_own(tmp_path):
     assert same(new.state, old.state)
     assert rounds == [1, 2]
     assert [part.name for part in report.components] == ["data/train", "data/rounds"]
+
+
+def test_tensors_that_share_memory_here_alone_get_the_values_of_each(tmp_path):
+    path = stored(tmp_path, data={"mean": torch.ones(3), "var": torch.full((3,), 2.0)})
+    zeros = torch.zeros(3)
+    live = {"mean": zeros, "var": zeros}
+    report = ckptkit.restore(path, {"data": live})
+    assert same(live, {"mean": torch.ones(3), "var": torch.full((3,), 2.0)})
+    assert "share memory here and not in the checkpoint" in report.component("data").notes[0]
+
+
+def test_tensors_that_overlap_here_alone_get_the_values_of_each(tmp_path):
+    path = stored(tmp_path, data=[torch.ones(2), torch.full((2,), 2.0), torch.zeros(1)])
+    whole = torch.zeros(4)
+    live = [whole[:2], whole[1:3], whole[3:]]
+    last = live[2]
+    ckptkit.restore(path, {"data": live})
+    assert same(live, [torch.ones(2), torch.full((2,), 2.0), torch.zeros(1)])
+    assert live[2] is last

@@ -65,5 +65,6 @@ def _filled(name: str, live: Any, place: Place) -> Planned:
             Line("defaulted", path, detail="not in the checkpoint; stays") for path in fill.extra
         ),
         faults=faults,
+        notes=tuple(fill.notes),
     )
     return Planned(report, lambda: fill.prepare(place.source), fill.finish, error=MismatchError)
