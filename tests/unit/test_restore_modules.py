@@ -318,3 +318,13 @@ def test_the_options_of_both_verbs_are_the_same():
         if parameter.kind is parameter.KEYWORD_ONLY
     }  # fmt: skip
     assert options == set(RestoreOptions.__annotations__)
+
+
+def test_a_name_that_is_spelled_twice_in_the_checkpoint_is_told(tmp_path):
+    nested = {"weight": torch.ones(2, 2), "bias": torch.ones(2)}
+    ckptkit.save(tmp_path / "c", {"model": {"a": nested, "a.weight": torch.zeros(2, 2)}})
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2)})
+    with pytest.raises(MismatchError, match=r"no place: a\.weight \(2\)"):
+        ckptkit.restore(tmp_path / "c", {"model": model})
+    ckptkit.restore(tmp_path / "c", {"model": model}, allow_unexpected="a.weight (2)")
+    assert not model["a"].weight.any()

@@ -38,10 +38,23 @@ def read_state(source: str, node: MapNode) -> StoredState:
             versions.setdefault(_bare(place), version)
         for key, value in mapping.items():
             if type(value) is TensorNode or not _is_nested(key, value):
-                nodes[f"{prefix}{key}" if prefix else str(key)] = value
+                nodes[_free(f"{prefix}{key}" if prefix else str(key), nodes)] = value
     return StoredState(
         source=source, nodes=nodes, entries=tuple(_entries(nodes)), versions=versions
     )
+
+
+def _free(name: str, nodes: Mapping[str, Node]) -> str:
+    """Return a name that no tensor has yet, so that one which is spelled twice is told, not lost.
+
+    The flat spelling comes first, and keeps the name.
+    """
+    number = 1
+    found = name
+    while found in nodes:
+        number += 1
+        found = f"{name} ({number})"
+    return found
 
 
 def _mappings(node: MapNode) -> Iterator[tuple[str, MapNode]]:
