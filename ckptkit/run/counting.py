@@ -13,12 +13,12 @@ class StepCounter:
 
     The first optimizer of the set counts, the others (a GAN's second) do not. ``torn`` is true
     while any of them is inside ``step()``: an exception from there leaves weights that are neither
-    the old nor the new ones.
+    the old nor the new ones. ``moved``: one has completed a step since that was last set back.
     """
 
     def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
         self.steps = 0
-        self.torn = False
+        self.torn = self.moved = False
         self._handles: list[Any] = []
         for number, optimizer in enumerate(optimizers):
             self._handles.append(optimizer.register_step_pre_hook(self._begin))
@@ -29,10 +29,10 @@ class StepCounter:
         self.torn = True
 
     def _end(self, *_: Any) -> None:
-        self.torn = False
+        self.torn, self.moved = False, True
 
     def _end_counted(self, *_: Any) -> None:
-        self.torn = False
+        self.torn, self.moved = False, True
         self.steps += 1
 
     def detach(self) -> None:

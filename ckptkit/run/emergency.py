@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import torch
 
-from ckptkit.run.names import ERROR, oom_name
+from ckptkit.run.names import ERROR, INTERRUPTED, oom_name
 
 _OOM_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 _BATCH_OPTIONS = ("--batch-size", "--batch_size", "--bs", "-b")
 
 
 class Emergency(NamedTuple):
-    """How to save what a failed run still has. ``kind``: "out of memory" or "error"."""
+    """How to save what a run still has. ``kind``: "out of memory", "error" or "interrupted"."""
 
     kind: str
     name: str
@@ -38,6 +38,8 @@ def classify(error: BaseException, epoch: int) -> Emergency:
     """Name the emergency checkpoint; ``epoch`` counts from 1 and is the one under way."""
     if is_out_of_memory(error):
         return Emergency("out of memory", oom_name(epoch))
+    if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
+        return Emergency("interrupted", INTERRUPTED)
     return Emergency("error", ERROR)
 
 

@@ -9,25 +9,27 @@ from typing import Any
 from ckptkit.errors import CkptkitError
 from ckptkit.run.emergency import classify, smaller_batch_command
 from ckptkit.run.history import Event
-from ckptkit.run.mark import Mark
+from ckptkit.run.loop import Loop
 from ckptkit.run.saver import Saver
 from ckptkit.run.sections import has_moving_buffers
 from ckptkit.run.tell import Tell
 
 
 def save_failed(
-    error: Exception, saver: Saver, mark: Mark, tell: Tell, *, batch_size: Any, torn: bool
+    error: BaseException, saver: Saver, loop: Loop, tell: Tell, *, batch_size: Any
 ) -> None:
     """Save under an emergency's name; never raises, because ``error`` is what must be seen.
 
-    ``torn``: the optimizer failed inside its step. Its weights are neither old nor new: then
-    nothing is saved, and the newest regular checkpoint is what there is.
+    Where the weights are no longer those of a completed step nothing is saved, and the newest
+    regular checkpoint is what there is.
     """
-    if torn:
+    mark = loop.mark
+    if torn := loop.torn:
+        saver.settle()  # it may be the newest
         left = saver.last.name if saver.last is not None else "none"
-        tell("the optimizer failed inside its step, so nothing is saved of it; the newest "
-             f"checkpoint is {left}")  # fmt: skip
+        tell(f"{torn}, so nothing is saved of it; the newest checkpoint is {left}")
         return
+    loop.put_back()
     found = classify(error, mark.epochs + 1)
     detail = f"{type(error).__name__}: {error}"[:200]
     event = Event(found.kind, mark.epochs, mark.steps, time.time(), detail)

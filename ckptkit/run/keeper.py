@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from ckptkit.run.history import Event
+from ckptkit.run.loop import Loop
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best, Means
 from ckptkit.run.names import FINAL, INTERRUPTED, epoch_name, step_name
@@ -79,12 +80,18 @@ class Keeper:
                 self._save(name, mark)
             self._saver.name_last(FINAL)
 
-    def in_between(self, mark: Mark) -> None:
-        """A batch of an evaluation is over: the step before it is what would be saved."""
+    def in_between(self, loop: Loop) -> None:
+        """A batch of an evaluation is over: the step before it is saved, if it still can be."""
         reason = self._watcher.save_point()
         # Of several processes each may evaluate something else: they stop at the next step.
-        if reason is not None and reason.exit_code and self._ranks.world == 1:
-            self._interrupt(mark, reason)
+        if reason is None or not reason.exit_code or self._ranks.world > 1 or loop.torn:
+            return
+        loop.put_back()
+        self._interrupt(loop.mark, reason)
+
+    def has_saved(self, mark: Mark) -> bool:
+        """Whether nothing has happened since the last regular save."""
+        return (self._saved.epochs, self._saved.steps) == (mark.epochs, mark.steps)
 
     # -- rows and the best ------------------------------------------------------------------------
 

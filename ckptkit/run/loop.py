@@ -15,6 +15,7 @@ from ckptkit.run.feeds import Feed, feed_of
 from ckptkit.run.loaders import Place
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Means
+from ckptkit.run.moved import Moved
 from ckptkit.run.rng import put_back, take_mark
 
 
@@ -43,9 +44,10 @@ class Loop:
 
     def __init__(
         self, counter: StepCounter, listener: Listener, *, seed: int, counts_bodies: bool,
-        generators: Mapping[str, Any],
+        generators: Mapping[str, Any], moved: Moved,
     ) -> None:  # fmt: skip
         self._counter, self._listener, self._seed = counter, listener, seed
+        self._moved = moved
         self._counts_bodies = counts_bodies  # no optimizer to count: every body is a step
         self._generators = generators
         self._feeds: dict[str, tuple[Any, Feed]] = {}
@@ -63,10 +65,12 @@ class Loop:
         self._counter.steps = mark.steps
         self._in_flight = mark.micro_batches
         self.means.restore(mark.means)
+        self._note()
 
     def start(self) -> None:
         """Stand at the beginning, with the streams as they are now."""
         self.mark = Mark(rng=take_mark(self._generators))
+        self._note()
 
     # -- the loops --------------------------------------------------------------------------------
 
@@ -109,6 +113,7 @@ class Loop:
             self._streams()
             if self.mark.micro_batches or self._in_flight:
                 self._take()  # the end of the data is a save point, whatever waits in gradients
+            self._note(weights=True)  # what comes until the epoch's end may move some
         finally:
             self._under_way.remove(name)
 
@@ -182,6 +187,26 @@ class Loop:
             **changes,
         )
         self._samples = 0
+        self._note()
+
+    def _note(self, *, weights: bool = False) -> None:
+        """Note what is live at the mark."""
+        self._counter.moved = False
+        waiting = self.mark.micro_batches > 0
+        self._moved.note(weights=weights or waiting or self._counts_bodies, gradients=waiting)
+
+    @property
+    def torn(self) -> str:
+        """Why the live objects are not those of the mark, even if ``put_back``; "" if they are."""
+        if self._counter.torn:
+            return "the optimizer failed inside its step"
+        if self._counter.moved:
+            return "the optimizer has stepped, but its loop's body was not completed"
+        return "weights have changed since the last completed step" if self._moved.weights else ""
+
+    def put_back(self) -> None:
+        """Let schedules, counters and other small things be as they were at the mark."""
+        self._moved.put_back()
 
     def _feeds_of_epoch(self) -> list[str]:
         """Names whose place counts: those under way, and those that this epoch had before."""

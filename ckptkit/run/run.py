@@ -19,6 +19,7 @@ from ckptkit.run.json_file import write_json
 from ckptkit.run.keeper import Keeper, RunStop, best_of
 from ckptkit.run.loop import Loop
 from ckptkit.run.metrics import Means, as_number
+from ckptkit.run.moved import Moved
 from ckptkit.run.options import RunOptions
 from ckptkit.run.probe import compare_probe
 from ckptkit.run.ranks import Ranks
@@ -109,7 +110,7 @@ class Run:
         self._keeper.row_steps = options.row_steps
         self._loop = Loop(
             counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
-            generators=options.generators,
+            generators=options.generators, moved=Moved(self.state),
         )  # fmt: skip
         self._evaluating: Means | None = None
         if decision.note:
@@ -182,12 +183,11 @@ class Run:
             if _in_notebook():
                 return True
             raise SystemExit(error.reason.exit_code) from None
-        if isinstance(error, Exception):
+        left = isinstance(error, (KeyboardInterrupt, SystemExit))  # an exit loses no work either
+        left = left and not self._watcher.at_once and not self._keeper.has_saved(self._loop.mark)
+        if isinstance(error, Exception) or (left and error is not None):
             batch_size = as_settings(self.options.config).get("batch_size")
-            save_failed(
-                error, self._saver, self._loop.mark, self.tell,
-                batch_size=batch_size, torn=self._counter is not None and self._counter.torn,
-            )  # fmt: skip
+            save_failed(error, self._saver, self._loop, self.tell, batch_size=batch_size)
         return False
 
     # -- the loops --------------------------------------------------------------------------------
@@ -211,12 +211,14 @@ class Run:
 
     def evaluate(self, loader: Any) -> Iterator[Any]:
         """Yield the batches of an evaluation, which a signal may end; ``log`` inside averages."""
-        self._evaluating = Means()
-        for batch in loader:
-            yield batch
-            self._keeper.in_between(self._loop.mark)
-        values, self._evaluating = self._evaluating.values(), None
-        self.log(values)
+        means = self._evaluating = Means()
+        try:
+            for batch in loader:
+                yield batch
+                self._keeper.in_between(self._loop)
+        finally:
+            self._evaluating = None  # also where the script broke it off
+        self.log(means.values())
 
     def log(
         self, values: Mapping[str, Any] | None = None, /, weight: float = 1.0, **named: Any

@@ -36,6 +36,7 @@ class StopWatcher:
         self._last_s = self._began_s
         self._reason: StopReason | None = None
         self._before: dict[int, Any] = {}
+        self.at_once = False  # a second interrupt asked not even to save
 
     @property
     def reason(self) -> StopReason | None:
@@ -84,6 +85,7 @@ class StopWatcher:
         self.ask(signal.Signals(number).name, 128 + number)
         before = self._before.get(number)
         if again:
+            self.at_once = True
             raise KeyboardInterrupt
         if callable(before) and before is not signal.default_int_handler:
             before(number, frame)
