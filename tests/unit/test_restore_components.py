@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ckptkit
-from ckptkit.errors import MismatchError
+from ckptkit.errors import MismatchError, RestoreError
 from ckptkit.verbs.restoring.components import COMPONENTS
 from ckptkit.verbs.restoring.planned import MODES
 
@@ -92,6 +92,18 @@ def test_a_target_without_a_section_is_absent_unless_that_is_allowed(path):
     report = ckptkit.restore(path, {"model": net(1), "critic": net(2)}, allow_missing="critic")
     assert report.component("critic").status == "absent"
     assert report.ok
+
+
+@pytest.mark.parametrize("allowed", [True, "critic", "*"])
+def test_a_restore_that_would_load_nothing_is_refused_whatever_may_be_missing(path, allowed):
+    with pytest.raises(RestoreError, match="critic"):
+        ckptkit.restore(path, {"critic": net(2)}, allow_missing=allowed)
+    assert not ckptkit.plan_restore(path, {"critic": net(2)}, allow_missing=allowed).ok
+
+
+def test_a_module_may_be_absent_only_by_its_name(path):
+    with pytest.raises(MismatchError, match="critic"):
+        ckptkit.restore(path, {"model": net(1), "critic": net(2)}, allow_missing=True)
 
 
 def test_every_target_is_planned_before_the_first_is_touched(path):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ckptkit.errors import MissingExtraError
 from ckptkit.report.values import ComponentReport
+from ckptkit.verbs.restoring.absent import refuse_nothing
 from ckptkit.verbs.restoring.planned import MODES, Planned, Planner, Request
 
 
@@ -67,7 +68,8 @@ def plan_components(targets: Sequence[tuple[str, Any]], request: Request) -> lis
     kinds = import_bridge("kinds")
     named = [(component_of(kinds.kind_of(value)), name, value) for name, value in targets]
     named.sort(key=lambda row: COMPONENTS.index(row[0]))
-    return [_plan(component, name, value, request) for component, name, value in named]
+    parts = [_plan(component, name, value, request) for component, name, value in named]
+    return refuse_nothing(parts)
 
 
 def import_bridge(name: str) -> Any:
