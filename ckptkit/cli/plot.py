@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -49,6 +50,8 @@ def command(
     from ckptkit.run.curves import Wish, plan_picture
     from ckptkit.run.view import open_run
 
+    if math.isnan(smooth):
+        raise click.BadParameter("nan is no weight", param_hint="'--smooth'")
     kind = "" if out is None else _format_of(out)
     views = [open_run(run) for run in runs]
     wish = Wish(metrics=metrics, x=x or "", log=log, smooth=smooth)

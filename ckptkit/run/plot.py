@@ -30,6 +30,7 @@ _MARKS: dict[str, tuple[Any, str]] = {
     "emergency": ("-", "#B00020"),
 }
 _PANEL_INCHES = (6.2, 3.3)
+_HUGE = 1e150
 _MAX_DOTS = 40  # curves of so few points show each of them
 _STYLE = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -119,7 +120,7 @@ def _draw_panel(axes: Axes, panel: Panel, picture: Picture) -> None:
         _draw_curve(axes, curve, look, smooth=picture.smooth)
     for star in panel.stars:
         axes.plot(
-            [star.x], [star.y], marker="*", markersize=12, markeredgecolor="black",
+            [star.x], _drawable([star.y]), marker="*", markersize=12, markeredgecolor="black",
             color=_star_colour(panel, star, several=several), markeredgewidth=0.8,
             linestyle="none", zorder=5, clip_on=False,
         )  # fmt: skip
@@ -129,7 +130,9 @@ def _draw_panel(axes: Axes, panel: Panel, picture: Picture) -> None:
     axes.set_ylabel(f"{title} (log)" if panel.log else title)
     if panel.log:
         axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(
+        MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+    )
     xs = {x for curve in panel.curves for x in curve.xs} | {mark.x for mark in picture.marks}
     if len(xs) == 1:  # one epoch: an axis around it, not one of hundredths
         axes.set_xlim(min(xs) - 0.5, max(xs) + 0.5)
@@ -147,6 +150,7 @@ def _star_colour(panel: Panel, star: Star, *, several: bool) -> str:
 
 
 def _draw_curve(axes: Axes, curve: Curve, look: int, *, smooth: float) -> None:
+    curve = curve._replace(ys=_drawable(curve.ys), raw=_drawable(curve.raw))
     colour = COLOURS[look % len(COLOURS)]
     dashes = _DASHES[look // len(COLOURS) % len(_DASHES)]
     if smooth:
@@ -159,6 +163,11 @@ def _draw_curve(axes: Axes, curve: Curve, look: int, *, smooth: float) -> None:
     lonely = _lonely(curve.ys)
     if lonely and not dots:  # a line needs two neighbours: a point between gaps would vanish
         axes.plot([curve.xs[i] for i in lonely], [curve.ys[i] for i in lonely], ".", color=colour)
+
+
+def _drawable(ys: Sequence[float]) -> tuple[float, ...]:
+    """Numbers whose differences are numbers: matplotlib overflows at the ends of the floats."""
+    return tuple(max(-_HUGE, min(_HUGE, y)) if math.isfinite(y) else y for y in ys)
 
 
 def _lonely(ys: Sequence[float]) -> list[int]:
