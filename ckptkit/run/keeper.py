@@ -138,6 +138,8 @@ class Keeper:
             self._save(name, mark)
         if stop == 1:
             self.ended = True
+            if self.means is None and self._policy.final and not wanted:
+                self._save(name, mark)  # now: what the script does next belongs to no epoch
         elif stop:
             other = StopReason("another process was told to stop", stop - 1)
             self._interrupt(mark, reason if reason is not None and own == stop else other)

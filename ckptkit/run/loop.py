@@ -6,7 +6,7 @@ weights, the scheduler, an average and whatever else the body touches belong tog
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -85,12 +85,14 @@ class Loop:
                 self.means.clear()
                 self.mark = replace(self.mark, epoch_open=True, places={}, loaders={}, means={})
             yield self.mark.epochs
+            if self._cut:
+                break  # the script ended it inside, so it is not complete
             self._claims.clear()
             self._streams()  # an epoch whose batches were all behind it
             done = self.mark.epochs + 1
             self._take(epochs=done, epoch_open=False)
             self._listener.at_epoch(self.mark, target)
-        self._listener.at_target(self.mark, by_steps=False)
+        self._listener.at_target(self.mark, by_steps=self._cut)
 
     def batches(self, loader: Any, name: str) -> Iterator[Any]:
         """Yield the batches that are left of this epoch, each followed by a save point."""
@@ -99,7 +101,7 @@ class Loop:
         iterator = iter(feed)
         self._under_way.append(name)
         try:
-            while not self._listener.ended:
+            while not self._ends(feed):
                 if feed.draws:
                     self._streams()
                 before = feed.handed_out()
@@ -128,6 +130,14 @@ class Loop:
         self._listener.at_target(self.mark, by_steps=True)
 
     # -- between the bodies -----------------------------------------------------------------------
+
+    _cut = False  # whether the script ended an epoch before its data
+
+    def _ends(self, feed: Feed) -> bool:
+        """Say whether the script wants no more of a feed, which may have some left."""
+        if self._listener.ended:
+            self._cut = not isinstance(feed, Sized) or len(feed) > 0
+        return self._listener.ended
 
     _in_flight = 0  # batches handed out since the last completed step
 

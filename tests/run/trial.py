@@ -1,0 +1,85 @@
+"""A training script as a user would write it; the trials in the shell run it.
+
+python -m tests.run.trial runs/demo --epochs 3
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ckptkit
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--hidden", type=int, default=6)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--resume")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--max-time", type=float)
+    # what a user does not have: faults on order
+    parser.add_argument("--fail", default="", help="KIND@STEP: error, oom, full, wait")
+    parser.add_argument("--say-steps", action="store_true")
+    return parser.parse_args()
+
+
+def main(args):
+    torch.manual_seed(0)
+    x = torch.from_numpy(np.linspace(-1, 1, 36, dtype=np.float32).reshape(12, 3))
+    data = TensorDataset(x, (x.sum(1) > 0).long())
+    model = nn.Sequential(nn.Linear(3, args.hidden), nn.ReLU(), nn.Linear(args.hidden, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.9)
+    loader = DataLoader(data, args.batch_size, shuffle=True, num_workers=args.workers)
+    settings = ("epochs", "lr", "batch_size", "precision", "hidden")
+    with ckptkit.Run(
+        args.folder, {"model": model, "optimizer": optimizer, "scheduler": schedule},
+        config={name: getattr(args, name) for name in settings}, policies={"hidden": "architecture"},
+        resume=args.resume, force=args.force, max_time_s=args.max_time,
+        save=ckptkit.SavePolicy(best="val_loss"),
+    ) as run:  # fmt: skip
+        for _ in run.epochs(args.epochs):
+            for inputs, labels in run.batches(loader):
+                fault(args, run)
+                with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+                    loss = nn.functional.cross_entropy(model(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                run.log(loss=loss)
+                if args.say_steps:
+                    print("step", run.step + 1, flush=True)
+            schedule.step()
+            with torch.no_grad():
+                run.log(val_loss=nn.functional.cross_entropy(model(x), data.tensors[1]))
+
+
+def fault(args, run):
+    kind, _, step = args.fail.partition("@")
+    if not kind or run.step != int(step):
+        return
+    if kind == "error":
+        raise ValueError("a label is out of range")
+    if kind == "oom":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if kind == "wait":  # until somebody sends a signal
+        print("waiting", flush=True)
+        import signal
+
+        signal.pause()
+    if kind == "full":
+        from ckptkit.testing.faults import failing_at, intercepted
+
+        intercepted(failing_at(1, 28, ("pwrite",), lasting=True)).__enter__()
+
+
+if __name__ == "__main__":
+    main(parse())
