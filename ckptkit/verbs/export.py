@@ -40,7 +40,7 @@ def export(source: FilePath | str, target: FilePath | str, options: ExportOption
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
         selection = Selection(checkpoint, options)
         plan = _plan(checkpoint, selection, target, options)
-        check_free(target, plan, replace=options.replace)
+        check_free(target, plan, replace=options.replace, limits=options.limits)
         _check_growth(plan, checkpoint, options)
         if not options.dry_run:
             write(plan, target, options)

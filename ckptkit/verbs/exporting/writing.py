@@ -44,7 +44,7 @@ def write(plan: ExportPlan, target: FilePath, options: ExportOptions) -> None:
         for output, file in zip(plan.outputs, written, strict=True):
             _prove(folder, output, file, options)
         # Once more: in the time that writing took, anybody may have put something there.
-        check_free(target, plan, replace=options.replace)
+        check_free(target, plan, replace=options.replace, limits=options.limits)
         staged.commit()
 
 
