@@ -52,6 +52,18 @@ def honest_roots(
     return _topmost(reasons)
 
 
+def copies_plainly(module: torch.nn.Module, name: str) -> bool:
+    """Say whether torch itself copies the tensor called ``name``: only its own shape fits then."""
+    return not any(_shapes_loading(part) for _, part in _above(module, name))
+
+
+def _shapes_loading(part: torch.nn.Module) -> bool:
+    kind = type(part)
+    methods = ((getattr(kind, name), getattr(_BASE, name)) for name in _LOADERS)
+    own = any(method is not plain and method not in _KNOWN_LOADERS for method, plain in methods)
+    return own or bool(getattr(part, "_load_state_dict_pre_hooks", None))
+
+
 def _class_reason(kind: type) -> str:
     for name in _LOADERS:
         method = getattr(kind, name)

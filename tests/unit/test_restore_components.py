@@ -217,3 +217,28 @@ def test_the_table_in_the_docs_is_the_table_in_the_code():
         for row in rows if row[0].strip().strip("`") in {c.kind for c in COMPONENTS}
     }  # fmt: skip
     assert told == {component.kind: component.modes for component in COMPONENTS}
+
+
+def test_one_live_memory_is_not_filled_from_two_tensors_at_once(tmp_path):
+    one, two = torch.nn.Linear(600, 600), torch.nn.Linear(600, 600)
+    ckptkit.save(tmp_path / "c", {"one": one, "two": two})
+    live = torch.nn.Linear(600, 600)
+    before = live.weight.clone()
+    with pytest.raises(MismatchError, match=r"one/weight and two/weight: are one memory here"):
+        ckptkit.restore(tmp_path / "c", {"one": live, "two": live})
+    assert torch.equal(live.weight, before)
+
+
+def test_a_part_that_two_modules_share_is_filled_where_the_checkpoint_shares_it_too(tmp_path):
+    part = torch.nn.Linear(3, 3)
+    ckptkit.save(tmp_path / "c", {"one": torch.nn.Sequential(part), "two": part})
+    live = torch.nn.Linear(3, 3)
+    ckptkit.restore(tmp_path / "c", {"one": torch.nn.Sequential(live), "two": live})
+    assert torch.equal(live.weight, part.weight)
+
+
+def test_an_error_of_the_callers_own_says_that_objects_are_partly_filled(tmp_path):
+    ckptkit.save(tmp_path / "c", {"model": torch.nn.Linear(3, 3)})
+    with pytest.raises(ZeroDivisionError) as caught:
+        ckptkit.restore(tmp_path / "c", {"model": torch.nn.Linear(3, 4)}, on_shape=lambda *_: 1 / 0)
+    assert "partly filled" in caught.value.__notes__[0]

@@ -253,3 +253,34 @@ def test_a_sparse_parameter_comes_back(tmp_path):
     live = holder(1.0)
     ckptkit.restore(tmp_path / "x.pt", {"model": live})
     assert torch.equal(live.s.to_dense(), torch.eye(3) * 2)
+
+
+class Noted(nn.Linear):
+    """A layer with an extra state that is no tensor, so that its loading cannot be rehearsed."""
+
+    def get_extra_state(self):
+        return {"scale": 1.0}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_a_shape_that_a_module_of_its_own_loading_cannot_take_is_seen_before(tmp_path):
+    ckptkit.save(tmp_path / "c", {"model": nn.Sequential(nn.Linear(9, 9), Noted(4, 4))})
+    live = nn.Sequential(nn.Linear(9, 9), Noted(4, 5))
+    before = live[0].weight.clone()
+    with pytest.raises(
+        MismatchError, match=r"1\.weight is \[4, 4\] in the checkpoint and \[5, 4\]"
+    ):
+        ckptkit.restore(tmp_path / "c", {"model": live})
+    assert torch.equal(live[0].weight, before)
+
+
+def test_casts_of_modules_that_load_themselves_are_told_and_may_be_refused(tmp_path):
+    ckptkit.save(tmp_path / "c", {"model": net(Noted(2, 2))})
+    live = net(Noted(2, 2)).half()
+    with pytest.raises(MismatchError, match="another dtype"):
+        ckptkit.restore(tmp_path / "c", {"model": live}, cast="error")
+    report = ckptkit.restore(tmp_path / "c", {"model": live})
+    cast = {line.name for line in report.component("model").lines if line.kind == "cast"}
+    assert cast == {"body.weight", "body.bias", "odd.weight", "odd.bias"}

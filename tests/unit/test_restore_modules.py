@@ -328,3 +328,18 @@ def test_a_name_that_is_spelled_twice_in_the_checkpoint_is_told(tmp_path):
         ckptkit.restore(tmp_path / "c", {"model": model})
     ckptkit.restore(tmp_path / "c", {"model": model}, allow_unexpected="a.weight (2)")
     assert not model["a"].weight.any()
+
+
+def test_a_buffer_that_nothing_can_be_copied_into_is_refused_before_anything_is_touched(tmp_path):
+    def made():
+        model = net()
+        model.register_buffer("scales", torch.ones(1).expand(4))
+        return model
+
+    ckptkit.save(tmp_path / "c", {"model": made()})
+    model = made()
+    changed(model[0])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(MismatchError, match=r"share one place in memory.*scales"):
+        ckptkit.restore(tmp_path / "c", {"model": model})
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

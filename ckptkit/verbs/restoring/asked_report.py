@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ckptkit.match.faults import some
-from ckptkit.match.values import Entry, LoadPlan, MatchPolicy
+from ckptkit.match.faults import cast_fault, some
+from ckptkit.match.values import Entry, LoadPlan, MatchPolicy, Pair
 from ckptkit.report.values import Line
 from ckptkit.types import NOT_COVERED, Coverage
 from ckptkit.verbs.restoring.absent import is_allowed
@@ -43,6 +43,10 @@ def report_asked(
         benign = {*plan.defaulted, *plan.benign}
         lines += _judged("missing", missing, policy.allow_missing, benign, entries)
         lines += _judged("unexpected", unexpected, policy.allow_unexpected, benign, {})
+    casts = [pair for pair in plan.pairs if pair.cast and is_below(pair.target, _roots(asked))]
+    lines += [_cast_line(pair, entries) for pair in casts]
+    if policy.cast == "error":  # whether a conversion is impossible, they know better themselves
+        faults += [fault.sentence for fault in cast_fault(casts, policy)]
     for kind, words in (("missing", "not in the checkpoint"), ("unexpected", "without a place")):
         names = [line.name for line in lines if line.kind == kind]
         if names:
@@ -51,6 +55,18 @@ def report_asked(
             faults.append(f"{told}: {some(names)}")
     return AskedReport(
         tuple(lines), tuple(faults), tuple(_notes(asked)), _coverage(asked, entries, lost)
+    )
+
+
+def _roots(asked: Sequence[Asked]) -> set[str]:
+    return {one.path for one in asked}
+
+
+def _cast_line(pair: Pair, entries: Mapping[str, Entry]) -> Line:
+    assert pair.cast is not None
+    detail, nbytes = " to ".join(pair.cast), entries[pair.target].nbytes
+    return Line(
+        "cast", pair.target, pair.source if pair.source != pair.target else "", detail, nbytes
     )
 
 
@@ -92,7 +108,7 @@ def _notes(asked: Sequence[Asked]) -> Iterator[str]:
 
 def _coverage(asked: Sequence[Asked], entries: Mapping[str, Entry], lost: set[str]) -> Coverage:
     """Count the parameters below them; tied ones once."""
-    roots = {one.path for one in asked}
+    roots = _roots(asked)
     counted: dict[object, Entry] = {}
     for name, entry in entries.items():
         if entry.kind == "parameter" and is_below(name, roots):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ckptkit.match.values import LoadPlan
 from ckptkit.nodes import Node
+from ckptkit.torch_bridge.honesty import copies_plainly
 from ckptkit.torch_bridge.own_loading import Outcome, load_itself, rehearse
 from ckptkit.verbs.restoring.stored_state import StoredState
 
@@ -16,7 +17,7 @@ class Asked(NamedTuple):
     """A submodule and its part of the stored state: name below it -> stored name.
 
     ``versions`` are those of the stored state, by path below the submodule. ``outcome`` is what
-    the rehearsal said; None where there was none.
+    the rehearsal said, or what is known without one; None where nothing is.
     """
 
     path: str
@@ -40,8 +41,23 @@ def plan_asked(
         asked = _asked(module, path, reason, stored, plan)
         state = nodes_of(asked, stored)
         outcome = rehearse(module.get_submodule(path), state, asked.versions)
-        found.append(asked._replace(outcome=outcome))
+        found.append(asked._replace(outcome=outcome or _foreseen(module, asked, stored, plan)))
     return found
+
+
+def _foreseen(module: Any, asked: Asked, stored: StoredState, plan: LoadPlan) -> Outcome | None:
+    """Say which shapes torch will refuse, where nothing was rehearsed; None if it knows of none."""
+    part = module.get_submodule(asked.path)
+    plain = {entry.name for entry in stored.entries if entry.dtype} if plan.mismatched else set()
+    errors = tuple(
+        f"{one.target} is {list(one.stored)} in the checkpoint and {list(one.wanted)} in the model"
+        for one in plan.mismatched
+        if asked.sources.get(one.target.removeprefix(asked.prefix)) == one.source
+        and one.target.startswith(asked.prefix)
+        and one.source in plain
+        and copies_plainly(part, one.target.removeprefix(asked.prefix))
+    )
+    return Outcome(errors=errors) if errors else None
 
 
 def ask(module: Any, asked: Asked, stored: StoredState) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ckptkit.errors import CoverageError, MismatchError, RestoreError
 from ckptkit.match.faults import some
@@ -29,6 +30,7 @@ def module_report(
     lines = (*told.lines, *lines_of(plan, stored, made.entries))
     names, little = _faults(plan, told, coverage, request)
     lost, notes = _unfilled(made, request)
+    lost += _expanded(made)
     faults = (*little, *names, *lost)
     status = "restored"
     if faults:
@@ -89,6 +91,25 @@ def _unfilled(made: ModulePlan, request: Request) -> tuple[list[str], list[str]]
             "the code that makes the model has to make them"
         )
     return faults, notes
+
+
+def _expanded(made: ModulePlan) -> list[str]:
+    """Refuse buffers made by ``expand``: torch cannot copy into many elements in one place."""
+    tensors = made.wanted.tensors
+    targets = [pair.target for pair in made.plan.pairs if pair.action != "skip"]
+    found = [
+        name
+        for name in targets
+        if name in tensors
+        and made.entries[name].kind == "buffer"
+        and any(n > 1 and not step for n, step in zip(*_form(tensors[name]), strict=True))
+    ]
+    told = "several elements share one place in memory, so nothing can be copied into them"
+    return [f"{told}: {some(found)}; clone() them where the model is made"] if found else []
+
+
+def _form(tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tensor.shape, tensor.stride()
 
 
 def _prefix_notes(plan: LoadPlan) -> Iterator[str]:

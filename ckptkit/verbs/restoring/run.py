@@ -8,14 +8,17 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ckptkit.containers.gc_pause import paused_gc
+from ckptkit.errors import CkptkitError
 from ckptkit.report.values import ComponentReport, LoadReport
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.restoring.asked_for import AskedFor
 from ckptkit.verbs.restoring.components import import_bridge, plan_components
 from ckptkit.verbs.restoring.digests import DigestBook
+from ckptkit.verbs.restoring.half_done import HALF_DONE
 from ckptkit.verbs.restoring.left import left_sections
 from ckptkit.verbs.restoring.migrated import migrate_document, with_migrated
 from ckptkit.verbs.restoring.nested import flat_targets, with_nested_sections
+from ckptkit.verbs.restoring.overlaps import check_apart
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.refusal import refusal
 from ckptkit.verbs.section_migration import SectionMigration
@@ -69,9 +72,16 @@ def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> N
 
     assert request.digests is not None
     fills = [fill for part in parts for fill in part.prepare()]
+    check_apart(fills)
     fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
-    for part in parts:
-        part.finish()
+    try:
+        for part in parts:
+            part.finish()
+    except CkptkitError:
+        raise
+    except BaseException as exc:
+        exc.add_note(f"ckptkit: {HALF_DONE}")
+        raise
 
 
 def _report(
