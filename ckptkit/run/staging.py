@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import torch
 
 from ckptkit.containers.bytesource import MemoryBytes
 from ckptkit.containers.logical import logical_source
-from ckptkit.nodes import MapNode, Storage, TensorNode
+from ckptkit.nodes import ByteSource, MapNode, Storage, TensorNode
 from ckptkit.tree import walk
 from ckptkit.types import contiguous_strides
 
 _ALIGN_NBYTES = 64  # a cache line: copies of small tensors do not share one
+_PIECE_NBYTES = 8 << 20  # what one thread copies at a time: the last one is not waited for long
+_MAX_THREADS = 4  # they fill the memory bus of a server; the training stands still meanwhile
+_BY_HAND_NBYTES = 64 << 10  # from here on a call of the C library, without Python's lock, pays
+
+
+class _Piece(NamedTuple):
+    """A run of one tensor's bytes, and where it goes."""
+
+    source: ByteSource
+    offset: int
+    target: memoryview
 
 
 class Staging:
@@ -30,7 +44,8 @@ class Staging:
         ``document`` was made by ``capture_state`` for this alone. Ties stay ties. Returns how
         many bytes were copied; until they are written, nobody may call this again.
         """
-        leaves = [node for _, node in walk(document) if _has_bytes(node)]
+        # a tied tensor may be one node at two places: it is turned to the copy once
+        leaves = list({id(node): node for _, node in walk(document) if _has_bytes(node)}.values())
         places: dict[Any, tuple[int, int]] = {}
         end = 0
         for node in leaves:
@@ -40,16 +55,18 @@ class Staging:
                 end += -(-node.nbytes // _ALIGN_NBYTES) * _ALIGN_NBYTES
         memory = self._room_for(end)
         staged: dict[Any, Storage] = {}
+        pieces: list[_Piece] = []
         for node in leaves:
             view = node.same_view()
             storage = staged.get(view)
             if storage is None:
                 start, nbytes = places[view]
                 part = memory[start : start + nbytes]
-                logical_source(node).read_into(0, part)
+                pieces += _pieces(logical_source(node), part)
                 storage = Storage(node.storage.key, nbytes, MemoryBytes(part), node.storage.device)
                 staged[view] = storage
             _point_at(node, storage)
+        _copy_all(pieces)
         return end
 
     def _room_for(self, nbytes: int) -> memoryview:
@@ -58,6 +75,41 @@ class Staging:
             pinned = torch.cuda.is_available()
             self._buffer = torch.empty(nbytes, dtype=torch.uint8, pin_memory=pinned)
         return memoryview(self._buffer.numpy().data)
+
+
+def _pieces(source: ByteSource, target: memoryview) -> Iterator[_Piece]:
+    for offset in range(0, target.nbytes, _PIECE_NBYTES):
+        yield _Piece(source, offset, target[offset : offset + _PIECE_NBYTES])
+
+
+def _copy_all(pieces: list[_Piece]) -> None:
+    """Copy every piece, by several threads that each take the next one. Raises: what one raised."""
+    threads = min(_MAX_THREADS, torch.get_num_threads(), len(pieces))
+    waiting = iter(pieces)
+
+    def work(_number: int) -> None:
+        for piece in waiting:
+            _copy(piece)
+
+    if threads < 2:
+        work(0)
+        return
+    with ThreadPoolExecutor(threads, "ckptkit-copy") as pool:
+        list(pool.map(work, range(threads)))
+
+
+def _copy(piece: _Piece) -> None:
+    target, nbytes = piece.target, piece.target.nbytes
+    memory = getattr(piece.source, "memory", None)
+    if memory is None or memory.readonly or nbytes < _BY_HAND_NBYTES:
+        piece.source.read_into(piece.offset, target)
+        return
+    source = memory[piece.offset : piece.offset + nbytes]
+    ctypes.memmove(_address(target), _address(source), nbytes)
+
+
+def _address(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 
 def _has_bytes(node: Any) -> bool:

@@ -1,0 +1,169 @@
+"""For how long a background save holds the training up, beside async_save and one memcpy.
+
+    python benchmarks/bench_stall.py [--folder DIR] [--nbytes N] [--rounds R]
+
+The stall of ckptkit is measured from outside: in a loop over ``Run.steps`` that saves at every
+step, the time from the end of one body to the beginning of the next. Everything is in one process
+and interleaved, and every write in the background has ended before the next figure is taken. Read
+the ratios: they are medians of the ratios of single rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import shutil
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+import torch.distributed.checkpoint as dcp
+from rich.console import Console
+from rich.table import Table
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+import ckptkit
+from benchmarks.bench_save import Limit, flat_tensors, training_state
+
+OURS, COPY = "ckptkit.Run, in the background", "one memcpy of the state"
+THEIRS = "torch.distributed.checkpoint.async_save"
+CACHED = "async_save, a stager that keeps its memory"
+LIMITS = (Limit(THEIRS, 0.35), Limit(COPY, 1.3))
+Stalls = dict[str, list[float]]
+
+
+def memcpy_of(state: dict[str, Any]) -> Callable[[], float]:
+    """Copies every tensor into memory that exists, by the C library, on one thread."""
+    sources = list(flat_tensors(state).values())
+    sizes = [t.numel() * t.element_size() for t in sources]
+    target = torch.zeros(sum(sizes), dtype=torch.uint8)
+    spans, end = [], target.data_ptr()
+    for tensor, nbytes in zip(sources, sizes, strict=True):
+        assert tensor.is_contiguous()
+        spans.append((end, tensor.data_ptr(), nbytes))
+        end += nbytes
+
+    def copy() -> float:
+        assert target is not None
+        start = time.perf_counter()
+        for span in spans:
+            ctypes.memmove(*span)
+        return time.perf_counter() - start
+
+    return copy
+
+
+def async_save_of(state: dict[str, Any], path: Path, *, cached: bool) -> Callable[[], float]:
+    """Saves by async_save: the time until it returns; then waits, which does not count."""
+    stager = DefaultStager(StagingOptions(*[False] * 4))  # as it makes one itself, for each save
+
+    def save() -> float:
+        shutil.rmtree(path, ignore_errors=True)
+        kept = {"async_stager": stager} if cached else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            nested = {name: getattr(v, "state_dict", lambda v=v: v)() for name, v in state.items()}
+            future = dcp.async_save(nested, checkpoint_id=path, no_dist=True, **kept)
+            stall = time.perf_counter() - start
+            getattr(future, "upload_completion", future).result()
+        return stall
+
+    return save
+
+
+def wait_for_the_write() -> None:
+    """Wait until nothing is written in the background."""
+    for thread in threading.enumerate():
+        if thread.name == "ckptkit-save":
+            thread.join()
+
+
+def measure(folder: Path, nbytes: int, rounds: int) -> tuple[Stalls, str]:
+    """Seconds of stall of each way, one after the other in every round, after one uncounted."""
+    state = training_state(nbytes)
+    optimizer, tensors = state["optimizer"], flat_tensors(state)
+    found = sum(t.numel() * t.element_size() for t in tensors.values())
+    others = {
+        COPY: memcpy_of(state),
+        THEIRS: async_save_of(state, folder / "theirs", cached=False),
+        CACHED: async_save_of(state, folder / "theirs", cached=True),
+    }
+    stalls: Stalls = {name: [] for name in (OURS, *others)}
+    policy = ckptkit.SavePolicy(every_steps=1, final=False, background=True)
+    keep = ckptkit.Retention(keep=ckptkit.KeepLast(1))
+    run = ckptkit.Run(
+        folder / "ours", {"model": state["model"], "optimizer": optimizer}, save=policy,
+        retention=keep, resume="never", tell=lambda _text: None,
+    )  # fmt: skip
+    with run:
+        ended = 0.0
+        for step in run.steps(rounds + 2):
+            if step > 1:  # the first save makes the staging buffer
+                stalls[OURS].append(time.perf_counter() - ended)
+            wait_for_the_write()
+            for name, way in others.items():
+                stall = way()
+                if step > 1:
+                    stalls[name].append(stall)
+            optimizer.step()  # there are no gradients: it only says that a step was made
+            ended = time.perf_counter()
+    return stalls, f"{found / 1e9:.2f} GB in {len(tensors)} tensors"
+
+
+def show(title: str, stalls: Stalls, console: Console) -> bool:
+    """Print the table; return whether every limit was kept."""
+    table = Table(title=title, title_justify="left")
+    for column in ("held up by", "median s", "ckptkit takes", "promised"):
+        table.add_column(column, justify="left" if column == "held up by" else "right")
+    wanted, kept = dict(LIMITS), True
+    for name, seconds in stalls.items():
+        ratio = statistics.median(a / b for a, b in zip(stalls[OURS], seconds, strict=True))
+        promised = f"at most {wanted[name]:.2f}" if name in wanted else ""
+        missed = name in wanted and ratio > wanted[name]
+        kept = kept and not missed
+        shown = "" if name == OURS else f"{ratio:.2f}"
+        table.add_row(
+            name,
+            f"{statistics.median(seconds):.3f}",
+            f"[red]{shown}" if missed else shown,
+            promised,
+        )
+    console.print(table)
+    return kept
+
+
+def bench_stall(folder: Path, console: Console, *, nbytes: int = 1 << 30, rounds: int = 5) -> bool:
+    """Print the table; return whether every promised limit was kept."""
+    place = folder / "stall"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        stalls, size = measure(place, nbytes, rounds)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return show(f"{size}, saved behind the training", stalls, console)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--folder", type=Path, default=Path(".cache/bench"))
+    parser.add_argument("--nbytes", type=int, default=1 << 30)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    kept = bench_stall(
+        options.folder, Console(width=100), nbytes=options.nbytes, rounds=options.rounds
+    )
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()
