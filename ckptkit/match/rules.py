@@ -17,7 +17,8 @@ def apply_renames(board: Board, policy: MatchPolicy) -> list[str]:
     """Call every stored name what the rules make of it; return a fault for each clash.
 
     A rule sees the name as it is stored, and where that changes nothing, without its wrappers:
-    ``{"old.weight": "new.weight"}`` holds for ``_orig_mod.old.weight`` too.
+    ``{"old.weight": "new.weight"}`` holds for ``_orig_mod.old.weight`` too. Exact rules apply all
+    at once, patterns one after the other.
     """
     if not policy.rename:
         return []
@@ -26,10 +27,11 @@ def apply_renames(board: Board, policy: MatchPolicy) -> list[str]:
     except re.error as error:
         return [f"a rename rule is no regular expression: {error}"]
     hits = dict.fromkeys(range(len(rules)), 0)
+    renamed = _looked_up if isinstance(policy.rename, Mapping) else _renamed
     for name in board.stored:
-        now = _renamed(name, rules, hits)
+        now = renamed(name, rules, hits)
         if now == name and (bare := without_wrappers(name)) != name:
-            now = _renamed(bare, rules, hits)
+            now = renamed(bare, rules, hits)
             now = name if now == bare else now
         if now != name:
             board.free_stored[name] = now
@@ -60,6 +62,15 @@ def _renamed(name: str, rules: Sequence[tuple[object, Rule]], hits: dict[int, in
         now = rule(name)
         hits[number] += now != name
         name = now
+    return name
+
+
+def _looked_up(name: str, rules: Sequence[tuple[object, Rule]], hits: dict[int, int]) -> str:
+    """Rename by the one exact rule for this name, so that two names can change places."""
+    for number, (_, rule) in enumerate(rules):
+        if (now := rule(name)) != name:
+            hits[number] += 1
+            return now
     return name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ckptkit.match.board import Board, Claim
+from ckptkit.match.faults import some
 from ckptkit.match.values import Entry
 
 
@@ -28,7 +29,7 @@ def match_ties(board: Board) -> None:
             if name in board.free_wanted and board.wanted[name].nbytes == first.nbytes:
                 del board.free_wanted[name]
                 board.claims[name] = Claim(board.claims[filled[0]].source, "tie")
-        _tell_apart(board, filled)
+        _tell_apart(board, [name for name in board.wanted if name in {*filled}])
     used = {claim.source for claim in board.claims.values()}
     for members in groups(board.stored, board.stored).values():
         if used.isdisjoint(members):
@@ -40,13 +41,13 @@ def match_ties(board: Board) -> None:
 
 
 def _tell_apart(board: Board, filled: list[str]) -> None:
-    """Note mates that are stored as tensors of their own: the last one written stays."""
+    """Note mates that are stored as tensors of their own: the last of them is taken."""
     ties = {
         entry.tie if (entry := board.stored[board.claims[name].source]).tie >= 0 else entry.name
         for name in filled
     }
     if len(ties) > 1:
         board.notes.append(
-            f"{' and '.join(filled[:3])} share memory in the model and are {len(ties)} tensors in "
-            "the checkpoint: if those differ, one of them is lost"
+            f"{some(filled)} share memory in the model and are {len(ties)} tensors in the "
+            f"checkpoint: the values of {board.claims[filled[-1]].source} are taken"
         )

@@ -191,6 +191,17 @@ def test_a_mapping_of_exact_names_renames_behind_wrappers_too():
     }  # fmt: skip
 
 
+def test_exact_names_may_change_places():
+    plan = plan_load(
+        stored("a", "b", "c"), wanted("a", "b", "c"),
+        MatchPolicy(rename={"a": "b", "b": "c", "c": "a"}),
+    )  # fmt: skip
+    assert {target: source for target, (source, _) in filled(plan).items()} == {
+        "b": "a", "c": "b", "a": "c"
+    }  # fmt: skip
+    assert not plan.faults
+
+
 def test_two_names_renamed_to_one_are_a_fault_and_neither_is_taken():
     plan = plan_load(
         stored("q.w", "k.w", "o.w"), wanted("x.w", "o.w"), MatchPolicy(rename=(("q|k", "x"),))

@@ -38,7 +38,7 @@ def left_sections(
         part = asked.get(name)
         if part is not None and part.status == "fresh":
             yield name, f"{told}mode {request.mode} leaves it"
-        elif name == "model" and request.use == "ema":
+        elif name == "model" and request.use == "ema" and "ema" in taken:
             yield name, "the averaged weights were taken instead"
         else:
             yield name, f"{told}no target of this name was given"

@@ -45,7 +45,7 @@ def module_report(
         coverage=coverage,
         lines=lines,
         faults=faults,
-        notes=(*_prefix_notes(plan), *plan.notes, *told.notes, *notes, *_apart(made)),
+        notes=(*_prefix_notes(plan), *plan.notes, *told.notes, *notes),
     )
     return report, MismatchError if names or lost else CoverageError
 
@@ -116,20 +116,3 @@ def _prefix_notes(plan: LoadPlan) -> Iterator[str]:
     for words, side in zip(plan.prefixes, ("the checkpoint's", "the model's"), strict=True):
         if words:
             yield f"undone in {side} names: {', '.join(words)}"
-
-
-def _apart(made: ModulePlan) -> Iterator[str]:
-    """Name what is one memory in the model and two in the checkpoint: the last one is taken."""
-    entries = made.entries
-    ties: dict[int, list[str]] = {}
-    for pair in made.plan.pairs if any(e.tie >= 0 for e in entries.values()) else ():
-        entry = entries.get(pair.target)
-        if entry is not None and entry.tie >= 0 and pair.how != "tie":
-            ties.setdefault(entry.tie, []).append(pair.source)
-    tie_of = {entry.name: entry.tie for entry in made.stored.entries}
-    for sources in ties.values():
-        if len({tie_of[name] if tie_of[name] >= 0 else name for name in sources}) > 1:
-            yield (
-                f"{some(sources)} share memory in the model and are stored apart; the values of "
-                f"{sources[-1]} are taken"
-            )
