@@ -50,6 +50,14 @@ class Experiment:
         """The folder's own name, such as ``20251230_153045_v1``."""
         return self.folder.name
 
+    def complete(self) -> None:
+        """Make the folders in it that are missing: its maker may have died between two of them.
+
+        Raises: OSError.
+        """
+        for inside in (self.checkpoints, self.samples, self.logs):
+            inside.mkdir(exist_ok=True)
+
 
 def is_experiment(folder: Path) -> bool:
     """Say whether a folder is a run's: it has the stamp, or a folder of checkpoints."""
@@ -67,8 +75,7 @@ def make_experiment(root: Path, now: datetime) -> Experiment:
         root.mkdir(parents=True, exist_ok=True)
         folder = _claim(root, now.strftime("%Y%m%d_%H%M%S"))
         made = Experiment(folder)
-        for inside in (made.checkpoints, made.samples, made.logs):
-            inside.mkdir()
+        made.complete()
     except PermissionError as exc:
         raise AccessDeniedError(
             root, "may not be written to", "to be allowed to create folders here",

@@ -92,6 +92,7 @@ class Run:
     def _set_up(self, decision: Decision) -> None:
         options = self.options
         if self._ranks.writes:
+            self.experiment.complete()
             clean_leftovers(self.experiment.checkpoints)
         optimizers = optimizers_in(self.state)
         settings, asked = as_settings(options.config), asked_settings(self.state)

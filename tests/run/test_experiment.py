@@ -23,6 +23,14 @@ def test_a_run_folder_has_its_places(tmp_path):
     assert sorted(p.name for p in made.folder.iterdir()) == ["checkpoints", "logs", "samples"]
 
 
+def test_a_run_folder_whose_maker_died_at_any_of_its_folders_is_made_whole(tmp_path):
+    for number, inside in enumerate(("checkpoints", "samples", "logs")):
+        made = make_experiment(tmp_path, NOW.replace(minute=number))
+        (made.folder / inside).rmdir()
+        made.complete()
+        assert sorted(p.name for p in made.folder.iterdir()) == ["checkpoints", "logs", "samples"]
+
+
 def test_two_runs_of_one_second_get_two_folders(tmp_path):
     assert [make_experiment(tmp_path, NOW).name[-2:] for _ in range(3)] == ["v1", "v2", "v3"]
 
