@@ -13,6 +13,12 @@ from ckptkit.report.values import ComponentReport, LoadReport
 
 _MAX_GLOBS = 3
 _LEAST_FRACTION = 0.1  # of less no lenience makes a model
+_WHY_NAMES = {
+    ("missing", False): "to begin with these as the model has them",
+    ("missing", True): "to let these begin fresh",
+    ("unexpected", False): "to leave these in the file",
+    ("unexpected", True): "to leave these in the file",
+}
 _BAD = ("mismatched", "missing", "unexpected", "ambiguous")
 
 
@@ -109,11 +115,11 @@ def _lenient(component: ComponentReport, names: dict[str, list[str]]) -> Iterato
     for kind, argument in (("missing", "allow_missing"), ("unexpected", "allow_unexpected")):
         if names[kind]:
             globs = globs_of(names[kind])
+            if component.kind == "optimizer":  # the same names in the model stay asked for
+                globs = tuple(f"{component.name}/{glob}" for glob in globs)
             options = [_option("--" + argument.replace("_", "-"), glob) for glob in globs]
             yield Advice(
-                "to begin with these as the model has them"
-                if kind == "missing"
-                else "to leave these in the file",
+                _WHY_NAMES[kind, component.kind == "optimizer"],
                 f"{argument}={list(globs)!r}",
                 " ".join(options) if all(options) else "",
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ckptkit.errors import ManifestError
 from ckptkit.nodes import MapNode, Node, SeqNode
 from ckptkit.schema import Manifest
@@ -23,6 +25,16 @@ def recovery_notices(document: MapNode) -> tuple[Notice, ...]:
     if not lost and not guessed:
         return ()
     return (Notice("warning", "recovered", f"{_whence(told)}{_losses(lost)}{_doubts(guessed)}"),)
+
+
+def lost_names(document: MapNode) -> Iterator[str]:
+    """Yield the places in the document of what ``recover`` could not save."""
+    provenance = document.get(_SECTION)
+    told = provenance.get(KEY) if isinstance(provenance, MapNode) else None
+    for row in _rows(told.get("lost")) if isinstance(told, MapNode) else ():
+        name = row.get("name") if isinstance(row, MapNode) else None
+        if isinstance(name, str):
+            yield name
 
 
 def marked_in(manifest: Manifest, limits: Limits) -> tuple[Notice, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ckptkit.match.plan import plan_load
-from ckptkit.match.values import Entry, LoadPlan
+from ckptkit.match.values import Entry, LoadPlan, MatchPolicy
 from ckptkit.torch_bridge.honesty import honest_roots
 from ckptkit.torch_bridge.wanted import describe_module
 from ckptkit.verbs.restoring.absent import absent
@@ -16,6 +16,7 @@ from ckptkit.verbs.restoring.asking import Asked, is_below, plan_asked
 from ckptkit.verbs.restoring.module_acts import ModuleActs
 from ckptkit.verbs.restoring.module_plan import ModulePlan, find_unfilled
 from ckptkit.verbs.restoring.module_report import KIND, module_report
+from ckptkit.verbs.restoring.nested import flat_targets
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.sections import Place
 from ckptkit.verbs.restoring.stored_state import StoredState, read_state
@@ -24,6 +25,7 @@ from ckptkit.verbs.restoring.weights import find_weights
 
 def plan_module(name: str, live: Any, request: Request) -> Planned:
     """Match a module's state_dict with the stored one, and say what would happen."""
+    request = replace(request, policy=_own_policy(name, request))
     wanted = describe_module(live)
     entries = tuple(map(Entry._make, wanted.entries))
     weights = find_weights(name, entries, request)
@@ -46,6 +48,16 @@ def plan_module(name: str, live: Any, request: Request) -> Planned:
     report = replace(report, notes=(*weights.notes, *report.notes))
     acts = ModuleActs(made, request)
     return Planned(report, acts.prepare, acts.finish, acts.outcome, error)
+
+
+def _own_policy(name: str, request: Request) -> MatchPolicy:
+    """The policy without what speaks of the parameters of another target (``optimizer/*``)."""
+    allowed = request.policy.allow_missing
+    if isinstance(allowed, bool):
+        return request.policy
+    others = tuple(f"{other}/" for other, _ in flat_targets(request.targets) if other != name)
+    kept = tuple(glob for glob in allowed if not glob.startswith(others))
+    return replace(request.policy, allow_missing=kept)
 
 
 def _plan_rest(

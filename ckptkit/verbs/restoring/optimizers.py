@@ -16,6 +16,7 @@ from ckptkit.verbs.restoring.optimizer_match import Matched, match_parameters
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.rates import settle_groups
 from ckptkit.verbs.restoring.sections import Place, find_place
+from ckptkit.verbs.restoring.state_gaps import without_gaps
 from ckptkit.verbs.restoring.stored_optimizer import (
     StoredOptimizer,
     is_optimizer,
@@ -41,26 +42,29 @@ def plan_optimizer_component(name: str, live: Any, request: Request) -> Planned:
     return _planned(name, live, request, place, matched)
 
 
-def _planned(name: str, live: Any, request: Request, place: Place, matched: Matched) -> Planned:
-    stored = matched.source
+def _planned(name: str, live: Any, request: Request, place: Place, found: Matched) -> Planned:
+    stored = found.source
+    gaps = without_gaps(name, place.source, found, request)
+    matched = gaps.matched
     settled = settle_groups(name, live, request, Source(stored, matched.plan.groups))
     faults = (
         *matched.plan.faults,
-        *_empty_fault(matched),
-        *(_flat_fault(matched) if keeps_flat_state(live) else ()),
+        *_empty_fault(found),
+        *gaps.faults,
+        *(_flat_fault(found) if keeps_flat_state(live) else ()),
         *strange_state(matched),
         *settled.faults,
     )
     report = ComponentReport(
         name=name,
         kind=KIND,
-        status=_status(matched, faults),
+        status=_status(matched, faults, is_whole=not gaps.lines),
         source=place.source,
         coverage=_coverage(matched),
-        lines=parameter_lines(matched),
+        lines=(*gaps.lines, *parameter_lines(matched)),
         settings=settled.rows,
         faults=faults,
-        notes=(*matched.plan.notes, *_by_note(matched), *settled.notes,
+        notes=(*matched.plan.notes, *_by_note(matched), *gaps.notes, *settled.notes,
                *lossy_notes(matched)),
     )  # fmt: skip
     given = _given(place, matched)
@@ -99,11 +103,12 @@ def _coverage(matched: Matched) -> Coverage:
     return Coverage(len(taken), len(matched.live), nbytes, sum(matched.nbytes))
 
 
-def _status(matched: Matched, faults: tuple[str, ...]) -> str:
+def _status(matched: Matched, faults: tuple[str, ...], *, is_whole: bool) -> str:
     plan = matched.plan
     if faults:
         return "refused"
-    return "partly" if plan.fresh or plan.dropped or plan.reshaped else "restored"
+    in_part = plan.fresh or plan.dropped or plan.reshaped or not is_whole
+    return "partly" if in_part else "restored"
 
 
 def _empty_fault(matched: Matched) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ class StoredOptimizer(NamedTuple):
 
     ``sections[n]`` is the module that names parameter n ("" where unknown). ``groups`` are the
     settings of each group, its members left out. ``loose`` is state of no parameter, ``other``
-    what stands beside state and groups.
+    what stands beside state and groups. ``keys[n]`` is the key of parameter n in the state.
     """
 
     parameters: tuple[StoredParameter, ...]
@@ -27,6 +27,7 @@ class StoredOptimizer(NamedTuple):
     groups: tuple[dict[str, Node], ...]
     loose: tuple[tuple[Node, Node], ...] = ()
     other: tuple[tuple[Node, Node], ...] = ()
+    keys: tuple[Node, ...] = ()
 
 
 def is_optimizer(node: Node) -> bool:
@@ -67,6 +68,7 @@ def parse_optimizer(where: str, node: MapNode) -> StoredOptimizer:
         tuple(_settings(group) for group in groups.items),
         tuple((key, value) for key, value in state.items() if key not in taken),
         tuple((key, value) for key, value in node.items() if key not in _OWN_KEYS),
+        tuple(key for key, _ in keys),
     )
 
 
