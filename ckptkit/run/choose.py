@@ -10,11 +10,14 @@ from typing import NamedTuple
 from ckptkit.errors import CkptkitError, NotFoundError
 from ckptkit.nodes import MapNode
 from ckptkit.run.aliases import identity
-from ckptkit.run.names import ALIASES, BEST
+from ckptkit.run.branches import Resume, left_at, resumes_in
+from ckptkit.run.names import BEST, SECOND_NAMES
 from ckptkit.storage.catalog import is_leftover
+from ckptkit.types import MANIFEST_NAME
 from ckptkit.verbs.open import load
 from ckptkit.verbs.verify import verify
 
+RNG_FILE = "rng.safetensors"  # in every checkpoint of a run
 FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".pth.tar")
 
 
@@ -26,6 +29,7 @@ class Found(NamedTuple):
     steps: int
     created: str
     identity: bytes | None
+    resumes: tuple[Resume, ...] = ()  # those that led to it
 
     @property
     def place(self) -> tuple[int, int, str]:
@@ -50,17 +54,31 @@ class Choice(NamedTuple):
 def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
     """Look at every checkpoint in ``folder``, newest first; reads headers, no tensor.
 
-    An alias counts only if no checkpoint of its own name has the same content.
+    A second name counts only if no checkpoint of its own name has the same content. What the
+    run left behind when it went on from an older checkpoint is skipped.
     """
     found: list[Found] = []
     skipped: list[Skipped] = []
     for path in _candidates(folder):
+        if os.path.lexists(path / RNG_FILE) and not os.path.lexists(path / MANIFEST_NAME):
+            skipped.append(Skipped(path, f"a run has written it, but no {MANIFEST_NAME} seals it"))
+            continue
         try:
             found.append(_look(path))
         except CkptkitError as exc:
             skipped.append(Skipped(path, f"{exc.kind}: {exc.seen}"))
-    named = {one.identity for one in found if one.path.name not in ALIASES}
-    distinct = [one for one in found if one.path.name not in ALIASES or one.identity not in named]
+    named = {one.identity for one in found if one.path.name not in SECOND_NAMES}
+    distinct = []
+    lines = {one.resumes for one in found}
+    for one in found:
+        left = left_at((one.steps, one.epochs), one.resumes, list(lines))
+        if one.path.name in SECOND_NAMES and one.identity in named:
+            continue
+        if left is None:
+            distinct.append(one)
+        else:
+            told = f"left behind when the run went back to epoch {left.epochs}, step {left.steps}"
+            skipped.append(Skipped(one.path, told))
     return sorted(distinct, key=lambda one: one.place, reverse=True), skipped
 
 
@@ -129,6 +147,7 @@ def _look(path: Path) -> Found:
             _count(progress, "optimizer_steps"),
             "" if checkpoint.sealed is None else checkpoint.sealed.manifest.created,
             identity(path),
+            resumes_in(checkpoint.document.get("history")),
         )
 
 

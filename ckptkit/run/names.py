@@ -8,6 +8,7 @@ from typing import NamedTuple
 LATEST, BEST, FINAL = "latest_checkpoint", "best_model", "final_model"
 INTERRUPTED, ERROR = "interrupted_checkpoint", "error_checkpoint"
 ALIASES = (LATEST, BEST)  # names that move from checkpoint to checkpoint
+SECOND_NAMES = (*ALIASES, FINAL)  # given to checkpoints that have a name already
 
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)")
 _STEP = re.compile(r"checkpoint_step_(\d+)")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from ckptkit.report.values import LoadReport
 from ckptkit.run.asked import changed_fields, winning_fields
 from ckptkit.run.history import Event, History
@@ -30,6 +32,7 @@ class Stored(NamedTuple):
     trackers: Mapping[str, Any]
     probe: Any
     gradients: Any
+    ours: bool  # a run has written it
 
 
 class Resumed(NamedTuple):
@@ -57,6 +60,7 @@ def read_stored(path: Path, rank: int = 0) -> Stored:
             trackers=trackers if isinstance(trackers, Mapping) else {},
             probe=read_section(checkpoint, "probe"),
             gradients=read_section(checkpoint, "gradients"),
+            ours=own,
         )
 
 
@@ -71,6 +75,7 @@ def fill(
     changed = changed_fields(asked, stored.asked) | {c.name.rpartition(".")[2] for c in changes}
     given = dict(options)
     given.setdefault("on_conflict", winning_fields(changed))
+    given.setdefault("allow_missing", _may_begin_afresh(state, stored))
     report = restore(path, state, mode="resume", **given)
     notes = []
     if isinstance(stored.gradients, Mapping):
@@ -82,6 +87,19 @@ def fill(
         notes.append("it does not say how far training was: counting begins at 0")
     left = tuple((name, why) for name, why in report.left if name not in OWN)
     return Resumed(replace(report, left=left), changes, notes)
+
+
+def _may_begin_afresh(state: Mapping[str, Any], stored: Stored) -> tuple[str, ...]:
+    """Parts that a checkpoint may lack: a scaler, because precision is free to change.
+
+    A file of another program may lack everything but weights: many keep no more.
+    """
+    return tuple(
+        name
+        for name, value in state.items()
+        if isinstance(value, torch.amp.GradScaler)
+        or (not stored.ours and not isinstance(value, torch.nn.Module))
+    )
 
 
 def history_from(stored: Stored, path: Path) -> tuple[History, list[str]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ckptkit.errors import TargetExistsError
 from ckptkit.run.aliases import point
 from ckptkit.run.background import Background, WhenBusy
 from ckptkit.run.experiment import Experiment
@@ -22,6 +23,7 @@ from ckptkit.run.ranks import Ranks
 from ckptkit.run.retention import Retention
 from ckptkit.run.sections import mark_sections, stored_streams, waiting_gradients
 from ckptkit.run.staging import Staging
+from ckptkit.storage.aside import set_aside
 from ckptkit.verbs.save import PendingSave, SaveOptions, begin_save
 from ckptkit.verbs.saving.report import SaveReport
 
@@ -159,4 +161,10 @@ class Saver:
             parent=parent, trainer=recipe.trainer, versions=recipe.versions,
             side_files=recipe.side_files,
         )  # fmt: skip
-        return begin_save(target, self.sections(mark, streams), options)
+        sections = self.sections(mark, streams)
+        try:
+            return begin_save(target, sections, options)
+        except TargetExistsError as exc:
+            aside = set_aside(target)
+            self._tell(f"{name} {exc.seen}: it is {aside.name} now")
+            return begin_save(target, sections, options)

@@ -137,3 +137,32 @@ def names(folder):
 def only_run(folder):
     (found,) = (p for p in folder.iterdir() if p.is_dir())
     return found
+
+
+def trained(folder, epochs=3, **options):
+    one = Small()
+    one.train(folder, epochs, **options)
+    return only_run(folder)
+
+
+def resumed(folder, resume, epochs=3, **options):
+    one = Small()
+    one.train(folder, epochs, resume=resume, **options)
+    return one
+
+
+def came_from(one):
+    """The checkpoint that it says it goes on from, and where that stands."""
+    (line,) = (text for text in one.told if text.startswith("resumed from "))
+    path, _, place = line.removeprefix("resumed from ").rpartition(": ")
+    return path.rpartition("/")[2], place
+
+
+class Worsening(Small):
+    def evaluate(self):
+        return [1.0, 0.5, 2.0, 3.0][self.epoch_of_run()]
+
+    def epoch_of_run(self):
+        return min(3, (len(self.seen) - 1) // 3 + self.offset)
+
+    offset = 0

@@ -231,7 +231,7 @@ def test_ctrl_c_reaches_the_whole_process_group_and_its_workers_finish_the_step(
              "--epochs", "1000", "--say-steps"]  # fmt: skip
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=hear_signals,
+        start_new_session=True, preexec_fn=hear_signals,  # noqa: PLW1509 - it only sets handlers
     ) as process:  # fmt: skip
         for line in process.stdout:
             if line.strip() == "step 5":

@@ -1,0 +1,124 @@
+"""Where a run goes on from: words, names, paths, a person's answer."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ckptkit.errors import NotFoundError
+from tests.run.small import Small, Worsening, came_from, only_run, raising_at, resumed, trained
+
+
+def test_auto_begins_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):
+    first = resumed(tmp_path, "auto", 1)
+    assert first.told == ["nothing to resume: a new run"]
+    second = resumed(tmp_path, "auto", 2)
+    assert came_from(second) == ("checkpoint_epoch_1", "epoch 1, step 3")
+    only_run(tmp_path)
+
+
+def test_never_begins_a_new_run_beside_the_old_one(tmp_path):
+    trained(tmp_path, 1)
+    again = resumed(tmp_path, "never", 1)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(again.seen) == 3
+
+
+def test_latest_is_the_newest_whatever_its_name_and_needs_one(tmp_path):
+    with pytest.raises(NotFoundError, match="holds no run"):
+        resumed(tmp_path / "none", "latest")
+    with pytest.raises(ValueError):
+        trained(tmp_path, inside=raising_at(4, ValueError()))
+    assert came_from(resumed(tmp_path, "latest")) == ("error_checkpoint", "epoch 1, step 4")
+
+
+def test_best_is_where_the_watched_metric_was_best(tmp_path):
+    one = Worsening()
+    one.train(tmp_path, 3)
+    assert came_from(resumed(tmp_path, "best")) == ("best_model", "epoch 2, step 6")
+
+
+@pytest.mark.parametrize("word", ["checkpoint_epoch_2", "best_model", "final_model"])
+def test_a_checkpoint_of_the_newest_run_may_be_named(tmp_path, word):
+    trained(tmp_path)
+    assert came_from(resumed(tmp_path, word, 4))[0] == word
+
+
+def test_a_run_may_be_named_and_another_one_is_untouched(tmp_path):
+    old = trained(tmp_path, 2)
+    resumed(tmp_path, "never", 1)
+    again = resumed(tmp_path, old.name, 3)
+    assert came_from(again) == ("checkpoint_epoch_2", "epoch 2, step 6")
+    assert again.last.folder == old
+
+
+def test_a_checkpoint_or_a_run_may_be_named_by_its_path(tmp_path, monkeypatch):
+    run = trained(tmp_path, 2)
+    path = run / "checkpoints" / "checkpoint_epoch_1"
+    again = resumed(tmp_path, path)
+    assert came_from(again) == ("checkpoint_epoch_1", "epoch 1, step 3")
+    assert again.last.folder == run
+    monkeypatch.chdir(run)
+    again = resumed(tmp_path, "checkpoints/checkpoint_epoch_3", 3)
+    assert came_from(again)[0] == "checkpoint_epoch_3"
+    assert came_from(resumed(tmp_path, run))[1] == "epoch 3, step 9"
+
+
+def test_a_path_outside_of_any_run_begins_a_new_run_with_it(tmp_path):
+    run = trained(tmp_path / "a", 2)
+    shutil.copytree(run / "checkpoints" / "checkpoint_epoch_2", tmp_path / "given")
+    again = resumed(tmp_path / "b", tmp_path / "given")
+    assert "given lies in no run folder: a new run goes on from it" in again.told
+    assert len(again.seen) == 3
+
+
+def test_what_is_not_there_is_refused_with_what_is(tmp_path):
+    trained(tmp_path, 1)
+    with pytest.raises(NotFoundError) as caught:
+        resumed(tmp_path, "checkpoint_epoch_9")
+    assert "one of those that are there: best_model, checkpoint_epoch_1" in str(caught.value)
+    with pytest.raises(NotFoundError, match=r"is no path, and .* holds no run of this name"):
+        resumed(tmp_path / "empty", "chekpoint")
+
+
+def test_nothing_said_and_nobody_to_ask_begins_a_new_run(tmp_path):
+    trained(tmp_path, 1)
+    assert len(resumed(tmp_path, None, 1).seen) == 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_on_a_terminal_a_person_is_asked(tmp_path, answer, goes_on):
+    folder = trained(tmp_path / "run", 1).parent
+    code = (
+        "import sys; from tests.run.small import Small; from pathlib import Path; s = Small();"
+        f"s.train(Path({str(folder)!r}), 1, resume=None); print('trained', len(s.seen))"
+    )
+    text = on_terminal([sys.executable, "-c", code], answer)
+    assert "checkpoint_epoch_1 (epoch 1, step 3). Resume from it? [y/N]: " in text
+    assert ("trained 0" if goes_on else "trained 3") in text
+    assert len(list(folder.iterdir())) == (1 if goes_on else 2)
+
+
+def on_terminal(words, answer):
+    """Run a command on a terminal of its own; answer its first question."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    while select.select([ours], [], [], 60)[0]:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # its end is closed
+            break
+        text += part
+        if answer and b"[y/N]: " in text:
+            os.write(ours, answer.encode())
+            answer = ""
+    process.wait(60)
+    os.close(ours)
+    return text.decode()
