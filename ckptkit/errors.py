@@ -45,6 +45,7 @@ class CkptkitError(Exception):
     """
 
     exit_code: ClassVar[int] = 70
+    rescue: str = ""  # what may still help where the bytes are damaged
 
     def __init__(self, where: object, seen: str, expected: str = "", advice: str = "") -> None:
         super().__init__(where, seen, expected, advice)
@@ -55,14 +56,22 @@ class CkptkitError(Exception):
         parts = [f"{self.where}: {self.seen}"]
         if self.expected:
             parts.append(f"expected {self.expected}")
-        if self.advice:
-            parts.append(self.advice)
+        if self.all_advice:
+            parts.append(self.all_advice)
         return "; ".join(parts)
+
+    @property
+    def all_advice(self) -> str:
+        """What to do next, and the command that saves the rest where bytes are damaged."""
+        return "; ".join(part for part in (self.advice, self.rescue) if part)
 
     @property
     def kind(self) -> str:
         """The name of this kind of failure, as ``--json`` prints it."""
         return type(self).__name__.removesuffix("Error")
+
+
+RESCUE = "`ckptkit recover` saves what is still whole of it"
 
 
 class InputError(CkptkitError):
@@ -131,24 +140,28 @@ class TruncatedFileError(ContainerError):
     """The file ends before the bytes that its own header promises."""
 
     exit_code = 20
+    rescue = RESCUE
 
 
 class CorruptFileError(ContainerError):
     """The structure contradicts itself: overlaps, holes, duplicates, impossible lengths."""
 
     exit_code = 21
+    rescue = RESCUE
 
 
 class ChecksumError(ContainerError):
     """The bytes do not have the checksum that was recorded for them."""
 
     exit_code = 22
+    rescue = RESCUE
 
 
 class PickleStreamError(ContainerError):
     """A pickle stream is not one: bad opcode, stack underflow, no end."""
 
     exit_code = 23
+    rescue = RESCUE
 
 
 class TensorBoundsError(ContainerError):
@@ -173,6 +186,7 @@ class UnfinishedError(ContainerError):
     """A save that never finished: a stage, or a folder without its manifest."""
 
     exit_code = 27
+    rescue = RESCUE
 
 
 class SchemaError(CkptkitError):
@@ -189,6 +203,7 @@ class ManifestError(SchemaError):
     """The manifest breaks docs/format.md."""
 
     exit_code = 31
+    rescue = RESCUE
 
 
 class MigrationError(SchemaError):

@@ -77,7 +77,7 @@ def _bounded(text: str, n_chars: int) -> str:
 
 def of_error(exc: errors.CkptkitError) -> Failure:
     """One of our own errors, field by field."""
-    return Failure(exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.advice)
+    return Failure(exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.all_advice)
 
 
 def error_json(error: errors.CkptkitError) -> dict[str, Any]:

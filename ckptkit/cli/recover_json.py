@@ -24,6 +24,8 @@ def recovery_json(report: Any) -> dict[str, Any]:
             }
             for one in report.lost
         ],
+        "half": [one._asdict() for one in report.half],
+        "tallies": [{**one._asdict(), "total": one.total} for one in report.tallies],
         "guessed": list(report.guessed),
         "sections": list(report.sealing.sections),
         "files": [file._asdict() for file in report.sealing.files],

@@ -42,6 +42,9 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     if bad:
         yield ""
         yield facts((safe(_short(row.path, listing.root)), safe(row.reason)) for row in bad)
+    if any(row.state in ("damaged", "leftover") for row in rows):
+        yield ""
+        yield text("  ckptkit recover SOURCE DST saves what is still whole of one")
 
 
 def _short(path: FilePath, root: FilePath) -> str:

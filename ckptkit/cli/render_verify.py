@@ -94,3 +94,5 @@ def _remarks(found: Verification) -> Iterator[tuple[str, Any]]:
         who = safe(names[0]) if len(names) == 1 else f"{len(names):,} entries"
         yield "unchecked", text(f"{who}: {safe(message)}" if message else who)
     yield "notes", notice_lines(found.notices)
+    if found.verdict == "damaged":
+        yield "next", f"ckptkit recover {safe(found.path)} DST saves what is still whole of it"

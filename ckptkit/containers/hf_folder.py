@@ -100,7 +100,8 @@ def _lost_manifest(probe: Probe) -> tuple[Notice, ...]:
         return ()
     message = (
         f"looks like a sealed checkpoint that lost its {MANIFEST_NAME}: its weights are read as "
-        "plain files and nothing vouches for them; restore the manifest, or use another checkpoint"
+        "plain files and nothing vouches for them; restore the manifest, "
+        "use another checkpoint, or take what `ckptkit recover` saves"
     )
     return (Notice("warning", "manifest-missing", message, str(probe.path)),)
 

@@ -117,7 +117,7 @@ class _Placer:
         storage = self._table.storages[key]
         missing = start + storage.nbytes - self._file.nbytes
         if missing > 0 and storage.nbytes:
-            self._lose(key, f"the file ends {missing} bytes before its end")
+            self._lose(key, f"the file ends {missing:,} bytes before the end of this tensor")
         elif nbytes < storage.nbytes:
             self._lose(key, f"only {nbytes} of its {storage.nbytes} bytes are there")
         else:

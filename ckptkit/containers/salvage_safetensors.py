@@ -149,7 +149,7 @@ def _tensors(file: FileBytes, head: _Head, findings: Findings) -> MapNode:
         if not nbytes:
             storage.source = MemoryBytes(b"")
         elif entry.stop > room:
-            seen = f"the file ends {entry.stop - room} bytes before its end"
+            seen = f"the file ends {entry.stop - room:,} bytes before the end of this tensor"
             findings.lose(storage, seen)
         elif entry.name in shared:
             findings.lose(storage, f"its bytes are those of '{shown(shared[entry.name])}', too")

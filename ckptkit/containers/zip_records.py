@@ -204,10 +204,11 @@ class RecordBook:
             return "its bytes do not have the CRC-32 that is recorded for them"
         places = [self.remains[index] for index in self._by_name.get(full, ())]
         if not places:
-            return f"no record {want.name} is left in the file of {self.file.nbytes} bytes"
+            has = f"{self.file.nbytes:,} bytes"
+            return f"its record {want.name} is not in the file, which has {has}"
         missing = places[0].start + want.nbytes - self.file.nbytes
         if missing > 0:
-            return f"the file ends {missing} bytes before its end"
+            return f"the file ends {missing:,} bytes before the end of this tensor"
         return "its bytes do not have their CRC-32, or what follows them is none"
 
 

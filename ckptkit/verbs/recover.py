@@ -8,20 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from ckptkit.containers.salvage import Findings, leaves
-from ckptkit.errors import CorruptFileError, LossFoundError, WriteFailedError
-from ckptkit.nodes import SeqNode, TensorNode
+from ckptkit.errors import CkptkitError, CorruptFileError, LossFoundError, WriteFailedError
+from ckptkit.nodes import MapNode, SeqNode, TensorNode
+from ckptkit.report.human import count_text
 from ckptkit.storage.leftovers import parse_leftover
 from ckptkit.types import DEFAULT_LIMITS, SEALED_CONTAINER, Limits, Notice
 from ckptkit.verbs.migrate import check_growth
 from ckptkit.verbs.origin import own_name, with_origin, with_renamed_files
 from ckptkit.verbs.recovering.finding import find
 from ckptkit.verbs.recovering.found import Found
+from ckptkit.verbs.recovering.half_states import HalfState, set_half_states_aside
 from ckptkit.verbs.recovering.pruning import Lost, prune
+from ckptkit.verbs.recovering.tally import SectionTally, tally
 from ckptkit.verbs.recovering.telling import with_raw, with_recovery
 from ckptkit.verbs.seal import Sealing, SealOptions, SealPlan, plan_seal, seal
 from ckptkit.verbs.targets import check_target
 
-__all__ = ["Lost", "RecoverOptions", "RecoveryReport", "recover"]
+__all__ = ["HalfState", "Lost", "RecoverOptions", "RecoveryReport", "SectionTally", "recover"]
 
 MAX_TOLD = 3  # reasons in an error
 
@@ -50,7 +53,8 @@ class RecoveryReport:
 
     ``sealing`` is what lies in the target. ``guessed`` says, in words, what of the saved part
     rests on damaged ground; where it is empty, every byte is what was written as far as the
-    format can tell.
+    format can tell. ``half`` are the states of parameters that lost a part: what is left of them
+    lies in ``extra/incomplete_state``. ``tallies`` has a line for each section with tensors.
     """
 
     source: FilePath
@@ -60,6 +64,8 @@ class RecoveryReport:
     sealing: Sealing
     lost: tuple[Lost, ...]
     guessed: tuple[str, ...]
+    half: tuple[HalfState, ...] = ()
+    tallies: tuple[SectionTally, ...] = ()
     notices: tuple[Notice, ...] = ()
     dry_run: bool = False
 
@@ -77,7 +83,7 @@ class RecoveryReport:
         """The loss as an error of its exit code; None if everything came back, and for sure."""
         if not self.lost and not self.guessed:
             return None
-        seen = f"{len(self.lost):,} parts are lost"
+        seen = count_text(len(self.lost), "part") + " lost"
         return LossFoundError(self.source, seen if self.lost else "; ".join(self.guessed))
 
 
@@ -91,8 +97,14 @@ def recover(
     ContainerError if nothing can be saved; whatever reading and writing raise. After an error
     there is no target.
     """
-    options = options or RecoverOptions()
-    source, target = FilePath(source), FilePath(target)
+    try:
+        return _recover(FilePath(source), FilePath(target), options or RecoverOptions())
+    except CkptkitError as exc:
+        exc.rescue = ""  # this was the rescue
+        raise
+
+
+def _recover(source: FilePath, target: FilePath, options: RecoverOptions) -> RecoveryReport:
     check_target(source, target, replace=options.replace, limits=options.limits)
     _require_away_from_leftover(source, target)
     if options.started is not None:
@@ -104,8 +116,10 @@ def recover(
             *prune(checkpoint.document, findings, options.limits),
             *(Lost(*one) for one in findings.gone),
         )
-        found = _with_raw(found, findings)
         _require_something(found, lost)
+        document, half = set_half_states_aside(checkpoint.document, [one.path for one in lost])
+        tallies = tally(document, lost, half)
+        found = _with_document(found, with_raw(document, findings.raw))
         plan = _plan(found, lost, findings, options.limits)
         sealing = plan.as_sealing()
         if not options.dry_run:
@@ -113,7 +127,7 @@ def recover(
     return RecoveryReport(
         source=source, target=target, container=checkpoint.opened.container,
         dialect=checkpoint.verdict.dialect.name if checkpoint.verdict else "",
-        sealing=sealing, lost=lost, guessed=tuple(findings.guessed),
+        sealing=sealing, lost=lost, guessed=tuple(findings.guessed), half=half, tallies=tallies,
         notices=(*checkpoint.notices, *findings.notices), dry_run=options.dry_run,
     )  # fmt: skip
 
@@ -141,8 +155,7 @@ def _nbytes_of(source: FilePath) -> int:
         return 0
 
 
-def _with_raw(found: Found, findings: Findings) -> Found:
-    document = with_raw(found.checkpoint.document, findings.raw)
+def _with_document(found: Found, document: MapNode) -> Found:
     return replace(found, checkpoint=replace(found.checkpoint, document=document))
 
 
@@ -153,7 +166,7 @@ def _require_something(found: Found, lost: tuple[Lost, ...]) -> None:
         return
     reasons = dict.fromkeys(f"{one.name}: {one.reason}" for one in lost[:MAX_TOLD])
     raise CorruptFileError(
-        found.checkpoint.path, f"nothing of it can be saved: {len(lost):,} parts are lost "
+        found.checkpoint.path, f"nothing of it can be saved: {count_text(len(lost), 'part')} lost "
         f"({'; '.join(reasons)}{' ...' if len(lost) > MAX_TOLD else ''})",
         "one whole tensor", "use an older checkpoint",
     )  # fmt: skip

@@ -124,5 +124,7 @@ def _blob(opened: Opened, name: str) -> BlobNode | None:
 def _broken(path: FilePath, error: ContainerError | ManifestError) -> Verification:
     """What cannot even be opened is damage, too."""
     nbytes = path.stat().st_size if path.is_file() else 0
-    check = Check(path.name, nbytes, "damaged", "structure", f"{error.seen}; {error.advice}")
+    wanted = f"expected {error.expected}" if error.expected else ""
+    told = "; ".join(filter(None, (error.seen, wanted, error.advice)))
+    check = Check(path.name, nbytes, "damaged", "structure", told)
     return Verification(path=path, nbytes=nbytes, container="", checks=(check,))

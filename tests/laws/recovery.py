@@ -11,6 +11,7 @@ from ckptkit.containers.logical import logical_source
 from ckptkit.errors import CkptkitError
 from ckptkit.verbs.open import load
 from ckptkit.verbs.recover import recover
+from ckptkit.verbs.recovering.half_states import HALF_KEY
 
 
 def training_dict(width=256, layers=6):
@@ -101,4 +102,9 @@ class Outcome:
             self.error = exc
             assert not target.exists()
             return
-        self.saved = {place: told for place, (told, _) in contents(target).items()}
+        self.saved = {own_place(place): told for place, (told, _) in contents(target).items()}
+
+
+def own_place(place):
+    """Where a tensor was before what was left of its parameter's state was set aside."""
+    return place[2:] if place[:2] == ("extra", HALF_KEY) else place

@@ -117,7 +117,7 @@ class _Promised:
             raise TruncatedFileError(self._name, f"its file {self._name} is missing")
         if offset + out.nbytes > self._source.nbytes:
             missing = offset + out.nbytes - self._source.nbytes
-            seen = f"its file {self._name} ends {missing} bytes before its end"
+            seen = f"its file {self._name} ends {missing:,} bytes before the end of this tensor"
             raise TruncatedFileError(self._name, seen)
         self._source.read_into(offset, out)
 

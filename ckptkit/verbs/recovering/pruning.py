@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ckptkit.containers.salvage import Findings, leaves
-from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Record, SeqNode, TensorNode
+from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
 from ckptkit.tree import flatten_sections, path_text, walk
 from ckptkit.types import Limits
 
@@ -17,13 +17,15 @@ _OF_A_WHOLE = "it is a part of something that is nothing without its other parts
 class Lost(NamedTuple):
     """One thing that the recovered checkpoint lacks, by its place in the document.
 
-    ``shape`` is None and ``dtype`` "" where nothing says them any more.
+    ``shape`` is None and ``dtype`` "" where nothing says them any more; ``path`` is its place in
+    the document, empty for what stood in none.
     """
 
     name: str
     shape: tuple[int, ...] | None
     dtype: str
     reason: str
+    path: Path = ()
 
 
 def prune(document: MapNode, findings: Findings, limits: Limits) -> tuple[Lost, ...]:
@@ -47,18 +49,18 @@ def prune(document: MapNode, findings: Findings, limits: Limits) -> tuple[Lost, 
 _CONTAINERS = (MapNode, SeqNode, Record, Atom, TensorNode)
 
 
-def _places(document: MapNode) -> Iterator[tuple[object, TensorNode | BlobNode]]:
+def _places(document: MapNode) -> Iterator[tuple[Path, TensorNode | BlobNode]]:
     for path, node in walk(document):
         if isinstance(node, _LEAVES):
             yield path, node
 
 
-def _lost(path: object, leaf: TensorNode | BlobNode, findings: Findings) -> Lost:
+def _lost(path: Path, leaf: TensorNode | BlobNode, findings: Findings) -> Lost:
     reason = findings.why_lost(leaf) or _OF_A_WHOLE
-    name = path_text(path)  # type: ignore[arg-type]
+    name = path_text(path)
     if isinstance(leaf, BlobNode):
-        return Lost(name, None, "", reason)
-    return Lost(name, leaf.shape, leaf.dtype.name, reason)
+        return Lost(name, None, "", reason, path)
+    return Lost(name, leaf.shape, leaf.dtype.name, reason, path)
 
 
 class _Judge:

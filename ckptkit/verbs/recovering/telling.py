@@ -36,8 +36,13 @@ def with_raw(document: MapNode, raw: Mapping[str, Mapping[str, TensorNode]]) -> 
     """The document with the records that nothing names below ``extra``."""
     if not raw:
         return document
-    added = MapNode((name, MapNode(records.items())) for name, records in raw.items())
+    records = ((name, MapNode(records.items())) for name, records in raw.items())
+    return with_extra(document, RAW_KEY, MapNode(records))
+
+
+def with_extra(document: MapNode, key: str, added: Node) -> MapNode:
+    """The document with ``added`` under a key of ours below ``extra``."""
     old = document.get("extra")
     pairs = old.items() if isinstance(old, MapNode) else [] if old is None else [("as_stored", old)]
     kept = [(name, node) for name, node in document.items() if name != "extra"]
-    return MapNode([*kept, ("extra", MapNode([*pairs, (RAW_KEY, added)]))])
+    return MapNode([*kept, ("extra", MapNode([*pairs, (key, added)]))])
