@@ -153,11 +153,6 @@ class LoadPlan:
         """Whether not one wanted tensor would be filled: refused whatever the policy allows."""
         return "nothing" in self.fault_kinds
 
-    @property
-    def is_too_little(self) -> bool:
-        """Whether less would be loaded than the policy demands; a CoverageError, not a mismatch."""
-        return self.nothing_loaded or "coverage" in self.fault_kinds
-
 
 # -- optimizers -----------------------------------------------------------------------------------
 

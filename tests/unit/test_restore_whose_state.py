@@ -5,6 +5,7 @@ import torch
 
 import ckptkit
 from ckptkit.errors import MismatchError, OptimizerMatchError
+from ckptkit.plugin import SectionMigrator, Transpose
 from tests.unit.training import named_state, network, same, train
 
 
@@ -103,3 +104,22 @@ def test_a_part_of_two_networks_keeps_its_state_in_any_order_of_the_targets(tmp_
     assert report.component("optimizer").status == "restored"
     for live, stored in ((a, one), (b, two)):
         assert same(named_state(live, resumed), named_state(stored, optimizer))
+
+
+def test_state_that_a_migrator_cannot_lead_along_is_a_restore_in_part(tmp_path):
+    model = torch.nn.Linear(4, 4, bias=False)
+    optimizer = torch.optim.Adafactor(model.parameters())
+    model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    ckptkit.save(tmp_path / "c", {"model": model, "optimizer": optimizer})
+    turned = SectionMigrator(
+        trainer="t", section="model", start=1, stop=2, title="turned",
+        operations=(Transpose("weight"),),
+    )  # fmt: skip
+    other = torch.nn.Linear(4, 4, bias=False)
+    resumed = torch.optim.Adafactor(other.parameters())
+    report = ckptkit.restore(
+        tmp_path / "c", {"model": other, "optimizer": resumed}, trainer="t", migrators=[turned]
+    )
+    assert not resumed.state
+    assert report.component("optimizer").status == "partly"

@@ -37,10 +37,15 @@ def migrate_document(
 def with_migrated(
     components: Iterable[ComponentReport], migration: SectionMigration
 ) -> tuple[ComponentReport, ...]:
-    """The reports, each with the lines of the section that fills it."""
+    """The reports, each with the lines of the section that fills it.
+
+    An optimizer whose state could not be led along is restored in part only.
+    """
     told = []
     for one in components:
         section = (one.source or one.name).partition("/")[0]
         lines = migration.lines.get(section, ())
-        told.append(replace(one, lines=(*one.lines, *lines)) if lines else one)
+        lost = one.kind == "optimizer" and any(line.kind == "dropped" for line in lines)
+        status = "partly" if lost and one.status == "restored" else one.status
+        told.append(replace(one, lines=(*one.lines, *lines), status=status) if lines else one)
     return tuple(told)
