@@ -11,6 +11,7 @@ from ckptkit.match.values import MatchPolicy
 from ckptkit.wrappers import without_wrappers
 
 Rule = Callable[[str], str]
+_META = frozenset(r"\^$*+?()[]{}|")  # in a name these are rare; a dot is in nearly all
 
 
 def apply_renames(board: Board, policy: MatchPolicy) -> list[str]:
@@ -37,7 +38,7 @@ def apply_renames(board: Board, policy: MatchPolicy) -> list[str]:
             board.free_stored[name] = now
             board.renamed.add(name)
     board.notes += [
-        f"the rename rule {_spelled(rule)} changes no stored name"
+        f"the rename rule {_spelled(rule)} changes no stored name{_hint(rule, policy)}"
         for number, (rule, _) in enumerate(rules) if not hits[number]
     ]  # fmt: skip
     return _clashes(board)
@@ -77,6 +78,14 @@ def _looked_up(name: str, rules: Sequence[tuple[object, Rule]], hits: dict[int, 
 def _spelled(rule: object) -> str:
     old, new = rule if isinstance(rule, tuple) else (rule, "")
     return f"{old!r} -> {new!r}"
+
+
+def _hint(rule: object, policy: MatchPolicy) -> str:
+    """Say of a mapping's key that looks like a pattern why it met nothing."""
+    old = rule[0] if isinstance(rule, tuple) else rule
+    if not isinstance(policy.rename, Mapping) or not _META & {*str(old)}:
+        return ""
+    return ": a mapping has exact names; a list of pairs takes regular expressions"
 
 
 def _clashes(board: Board) -> list[str]:

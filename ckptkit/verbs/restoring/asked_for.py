@@ -102,12 +102,27 @@ def _match_policy(
     return MatchPolicy(
         allow_missing=_globs(allow_missing),
         allow_unexpected=_globs(allow_unexpected),
-        rename=rename if isinstance(rename, Mapping) else tuple(rename),
+        rename=_rename_rules(rename),
         apply_proposals=apply_proposals,
         on_shape=_shape_choice(on_shape),
         min_coverage=min_coverage,
         cast="error" if cast == "error" else "report",
     )
+
+
+def _rename_rules(rename: Renames) -> tuple[tuple[str, str], ...] | Mapping[str, str]:
+    if isinstance(rename, Mapping):
+        return rename
+    given: Any = rename  # whatever a caller may have written
+    rules = () if isinstance(given, str) else tuple(tuple(rule) for rule in given)
+    if isinstance(given, str) or not all(
+        len(rule) == 2 and isinstance(rule[0], str) and isinstance(rule[1], str) for rule in rules
+    ):
+        raise ValueError(
+            "rename is a mapping of exact names, {'stored': 'wanted'}, or a list of pairs of a "
+            f"regular expression and its replacement, [(r'^old\\.', 'new.')], not {rename!r}"
+        )
+    return rules
 
 
 def _setting_policy(on_conflict: Conflicts) -> SettingPolicy:

@@ -19,6 +19,7 @@ from ckptkit.verbs.restoring.left import left_sections
 from ckptkit.verbs.restoring.migrated import migrate_document, with_migrated
 from ckptkit.verbs.restoring.nested import flat_targets, with_nested_sections
 from ckptkit.verbs.restoring.overlaps import check_apart
+from ckptkit.verbs.restoring.path_naming import naming
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.refusal import refusal
 from ckptkit.verbs.section_migration import SectionMigration
@@ -30,6 +31,11 @@ def run_restore(
     source: Source, targets: Mapping[str, Any], asked: AskedFor, *, planned: bool
 ) -> LoadReport:
     """Restore, or only plan to. Raises: as ``ckptkit.restore``."""
+    if not isinstance(targets, Mapping):
+        raise TypeError(
+            f"targets is of class {type(targets).__name__}, not a mapping of section names to live "
+            'objects: write restore(path, {"model": model, ...})'
+        )
     import_bridge("kinds")
     with paused_gc():  # once around all of it: each end of a pause looks at all that is new
         if isinstance(source, Checkpoint):
@@ -73,7 +79,8 @@ def _carry_out(parts: Sequence[Planned], request: Request, asked: AskedFor) -> N
     assert request.digests is not None
     fills = [fill for part in parts for fill in part.prepare()]
     check_apart(fills)
-    fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
+    with naming(request.checkpoint.path):
+        fill_all(fills, request.digests, workers=asked.workers, progress=asked.progress)
     try:
         for part in parts:
             part.finish()
