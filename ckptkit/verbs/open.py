@@ -69,7 +69,8 @@ class Checkpoint:
 
         Its tensors are read now, into new memory, and compared with their digests where the
         checkpoint is sealed; ties are tied again. An optimizer's section may be handed to
-        ``load_state_dict`` as it is. Objects of unknown classes stay inert records.
+        ``load_state_dict`` as it is. Objects of unknown classes stay inert records. A name that
+        ``save`` was given and made a section of (``model_state_dict``, ``epoch``) is known, too.
         Raises: KeyError; ContainerError; UnrepresentableError; MissingExtraError without torch.
         """
         from ckptkit.verbs.section_state import live_state

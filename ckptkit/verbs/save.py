@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -13,13 +13,16 @@ from ckptkit.errors import MissingExtraError, UnrepresentableError, WriteFailedE
 from ckptkit.nodes import BlobNode, MapNode
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.manifest_rows import Label
+from ckptkit.verbs.saving.arrange import arrange, usual_names
 from ckptkit.verbs.saving.names import check_plan, check_sections, check_versions
 from ckptkit.verbs.saving.parent import Parent, find_parent, find_unchanged
+from ckptkit.verbs.saving.progress import progress_notices
+from ckptkit.verbs.saving.records import record_notices
 from ckptkit.verbs.saving.report import SaveReport
 from ckptkit.verbs.saving.side_files import SideFile, side_blobs
 from ckptkit.verbs.saving.surroundings import now, surroundings
 from ckptkit.verbs.seal import Sealing, SealOptions, SealPlan, Unchanged, plan_seal, seal
-from ckptkit.verbs.targets import check_replaceable, sealed_above
+from ckptkit.verbs.targets import FROM_PYTHON, check_replaceable, sealed_above
 
 if TYPE_CHECKING:  # torch is imported when something is saved
     from ckptkit.torch_bridge.capture import Captured
@@ -48,6 +51,8 @@ def save(
     ``state`` maps section names to objects with a ``state_dict`` (modules, optimizers, schedulers,
     averages, ...), to plain data, or to mappings of either. Tensors may lie on any device; their
     bytes are written from where they lie. Frozen parameters of a module get a file of their own.
+    The dict that ``torch.save`` used to get is taken as it is: plain data under the usual names
+    (``model_state_dict``, ``epoch``) gets its section, and the report says so (docs/save.md).
 
     ``replace``: a checkpoint that is there is replaced in one step; anything else never is.
     ``parent``: the run's previous checkpoint (else the one that is replaced): its digest goes into
@@ -68,7 +73,8 @@ def save(
         limits=limits,
     )  # fmt: skip
     with paused_gc():
-        return begin_save(FilePath(path), state, options).write()
+        pending = begin_save(FilePath(path), state, options)
+        return _arranged(pending, state).write()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,7 @@ class PendingSave:
             self.target,
             SealOptions(
                 replace=options.replace,
+                words=FROM_PYTHON,
                 label=Label(self.created, options.trainer, options.versions),
                 prove=False,
                 unchanged=unchanged,
@@ -126,7 +133,8 @@ class PendingSave:
                 progress=options.progress,
             ),
         )
-        return _report(sealing, self.target, self.before, (*self.notices, *more))
+        told = (*self.notices, *record_notices(plan), *more)
+        return _report(sealing, self.target, self.before, told)
 
 
 def begin_save(target: FilePath, state: Mapping[str, object], options: SaveOptions) -> PendingSave:
@@ -168,7 +176,21 @@ def _check_target(target: FilePath, *, replace: bool, limits: Limits) -> None:
             target, f"lies inside the sealed checkpoint {holder}", "a place outside of it",
             "save somewhere else",
         )  # fmt: skip
-    check_replaceable(target, replace=replace, limits=limits)
+    check_replaceable(target, replace=replace, limits=limits, words=FROM_PYTHON)
+
+
+def _arranged(pending: PendingSave, state: Mapping[str, object]) -> PendingSave:
+    """Give plain data under the usual names its section; a trainer's names are its own."""
+    options, document = pending.options, pending.document
+    told: tuple[Notice, ...] = ()
+    names = usual_names(state.keys() - options.versions.keys())
+    if names and not options.trainer:
+        from ckptkit.torch_bridge.parameter_names import live_objects
+
+        live = {path[0] for path, _ in live_objects(state)}
+        document, told = arrange(document, names - live)
+    notices = (*pending.notices, *told, *progress_notices(document))
+    return replace(pending, document=document, notices=notices)
 
 
 def _captured(state: Mapping[str, object]) -> Captured:

@@ -19,7 +19,7 @@ from ckptkit.types import DEFAULT_LIMITS, Limits
 from ckptkit.verbs.layout import PlannedFile, plan_files
 from ckptkit.verbs.manifest_rows import UNLABELLED, Label, manifest_of
 from ckptkit.verbs.readback import prove_bytes, prove_document
-from ckptkit.verbs.targets import check_replaceable
+from ckptkit.verbs.targets import FROM_SHELL, Words, check_replaceable
 
 MANIFEST_RESERVE_NBYTES = 64 << 10  # asked for beyond the data, for folders and the manifest
 MANIFEST_ROW_NBYTES = 256  # of a tensor's row in the manifest, generously
@@ -72,6 +72,7 @@ class SealOptions:
     """
 
     replace: bool = False
+    words: Words = FROM_SHELL  # in which a caller who may not replace is told so
     label: Label = UNLABELLED
     prove: bool = True
     unchanged: Mapping[str, Unchanged] | None = None
@@ -163,7 +164,9 @@ def seal(plan: SealPlan, target: FilePath, options: SealOptions) -> Sealing:
             prove_document(plan, manifest)
         staged.write_last(MANIFEST_NAME, manifest)
         # Once more: in the time that writing took, anybody may have put something there.
-        check_replaceable(target, replace=options.replace, limits=plan.limits)
+        check_replaceable(
+            target, replace=options.replace, limits=plan.limits, words=options.words
+        )
         staged.commit()
     sealing = plan.as_sealing(proved=options.prove, linked=linked)
     return replace(

@@ -6,21 +6,22 @@ from typing import Any
 
 from ckptkit.containers.logical import logical_source
 from ckptkit.errors import ChecksumError
-from ckptkit.nodes import MapNode, Node, SeqNode, TensorNode
+from ckptkit.nodes import Node, TensorNode
 from ckptkit.storage.digest import digest_many
-from ckptkit.tree import key_text, path_text, resolve, to_python, walk
+from ckptkit.tree import path_text, to_python, walk
 from ckptkit.verbs.open import Checkpoint
 from ckptkit.verbs.restoring.components import import_bridge
 from ckptkit.verbs.restoring.digests import DigestBook
 from ckptkit.verbs.restoring.path_naming import naming
-from ckptkit.verbs.saving.arrange import RENAMED
+from ckptkit.verbs.saving.renamed import find_renamed
 
 
 def live_state(checkpoint: Checkpoint, section: str) -> Any:
     """Return the values of a section. Raises: KeyError, ContainerError, UnrepresentableError."""
-    if section not in checkpoint.document:
+    document = checkpoint.document
+    node = document[section] if section in document else find_renamed(document, section)
+    if node is None and section not in document:
         raise KeyError(_no_section(checkpoint, section))
-    node = _node(checkpoint.document, section)
     if not any(isinstance(found, TensorNode) for _, found in walk(node)):
         return to_python(node)  # needs no torch
     with naming(checkpoint.path):
@@ -36,19 +37,6 @@ def _no_section(checkpoint: Checkpoint, section: str) -> str:
     advice = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) or "none"
     return f"{checkpoint.path} has no section {section!r}{advice} (its sections: {listed})"
-
-
-def _node(document: MapNode, section: str) -> Node:
-    """The section, or what ``save`` was given under this name and put into one."""
-    if section in document:
-        return document[section]
-    node: Node = document
-    for key in ("provenance", "saved", RENAMED, section):
-        node = node.get(key) if isinstance(node, MapNode) else None
-    if not isinstance(node, SeqNode):
-        names = ", ".join(key_text(name) for name in document)
-        raise KeyError(f"{section!r:.200} is no section of this checkpoint; it has {names}")
-    return resolve(document, tuple(node.items))
 
 
 def check_digests(root: Node, where: str, book: DigestBook) -> None:

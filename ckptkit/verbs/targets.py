@@ -1,4 +1,4 @@
-"""Where a migration may write, and what it may replace: decided before anything is read."""
+"""Where a checkpoint may be written, and what it may replace: decided before anything is read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path as FilePath
+from typing import NamedTuple
 
 from ckptkit.errors import CkptkitError, TargetExistsError, WriteFailedError
 from ckptkit.types import MANIFEST_NAME, Limits
 
 MAX_SHOWN = 5
 _SUFFIXES = (".pth.tar", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".safetensors", ".tar")
+
+
+class Words(NamedTuple):
+    """What a caller can do about a target that is taken, in his own words."""
+
+    another: str
+    replacing: str
+
+
+FROM_SHELL = Words("name another DST", "say --replace (in Python: replace=True)")
+FROM_PYTHON = Words("save under another name", "pass replace=True")
 
 
 def default_target(source: FilePath) -> FilePath:
@@ -78,7 +90,9 @@ def _is_same(one: FilePath, other: FilePath) -> bool:
         return False
 
 
-def check_replaceable(target: FilePath, *, replace: bool, limits: Limits) -> None:
+def check_replaceable(
+    target: FilePath, *, replace: bool, limits: Limits, words: Words = FROM_SHELL
+) -> None:
     """Accept what is free, and with ``replace`` an empty folder or a sealed one and no more.
 
     Raises: TargetExistsError, which says what is there.
@@ -89,12 +103,21 @@ def check_replaceable(target: FilePath, *, replace: bool, limits: Limits) -> Non
     if seen:
         raise TargetExistsError(
             target, seen, "a free name, or a sealed checkpoint with nothing else in it",
-            "name another DST, or move away by hand what is there",
+            _advice(target, words),
         )  # fmt: skip
     if not replace:
         raise TargetExistsError(
-            target, "exists already", "a name that is free", "name another DST, or say --replace"
-        )
+            target, "exists already", "a name that is free",
+            f"{words.another}, or {words.replacing}",
+        )  # fmt: skip
+
+
+def _advice(target: FilePath, words: Words) -> str:
+    if target.is_symlink() or not target.is_file():
+        return f"{words.another}, or move away by hand what is there"
+    free = default_target(target)
+    such = f", such as {free.name}," if not os.path.lexists(free) else ""
+    return f"a checkpoint is a folder: {words.another}{such} or remove the file"
 
 
 def _why_kept(target: FilePath, limits: Limits) -> str:

@@ -17,10 +17,8 @@ def check_sections(state: Mapping[str, object]) -> None:
     Raises: UnrepresentableError for a state that is no mapping of names; UnsafePathError.
     """
     if not isinstance(state, Mapping):
-        raise UnrepresentableError(
-            "state", f"a {type(state).__name__}", "a mapping of section names to objects or data",
-            'write save(path, {"model": model, ...})',
-        )  # fmt: skip
+        raise _no_mapping(state)
+    _refuse_one_state(state)
     folded: dict[str, str] = {}
     for name in state:
         if type(name) is not str:
@@ -37,6 +35,33 @@ def check_sections(state: Mapping[str, object]) -> None:
                 "state", f"the sections {other!a:.80} and {name!a:.80}",
                 "names that differ where case does not count", "rename one of them",
             )  # fmt: skip
+
+
+def _no_mapping(state: object) -> UnrepresentableError:
+    name = "optimizer" if hasattr(state, "param_groups") else "model"
+    return UnrepresentableError(
+        "state", f"a {type(state).__name__}", "a mapping of section names to objects or data",
+        f'write save(path, {{"{name}": {name}, ...}})',
+    )  # fmt: skip
+
+
+def _refuse_one_state(state: Mapping[str, object]) -> None:
+    """Refuse what ``state_dict()`` of one object gave: each tensor would be a section."""
+    if "param_groups" in state and "state" in state:
+        raise _one_state("an optimizer", "optimizer")
+    names = [name for name in state if isinstance(name, str)]
+    tensors = [hasattr(value, "dtype") and hasattr(value, "shape") for value in state.values()]
+    if not tensors or not all(tensors):
+        return
+    if hasattr(state, "_metadata") or any("." in name for name in names):
+        raise _one_state("a module", "model")
+
+
+def _one_state(whose: str, name: str) -> UnrepresentableError:
+    return UnrepresentableError(
+        "state", f"the state_dict of {whose} itself", "a mapping of section names to such states",
+        f'write save(path, {{"{name}": {name}, ...}}): the object itself, under a section\'s name',
+    )  # fmt: skip
 
 
 def check_versions(versions: Mapping[str, int], state: Mapping[str, object], trainer: str) -> None:
