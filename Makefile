@@ -38,6 +38,7 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 
 bench: $(VENV)/.dev ## Measure speed and memory against peers and limits
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/bench_restore.py
 	$(BIN)/python benchmarks/bench_write.py --rounds 3
 
 fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
