@@ -67,6 +67,10 @@ def _read_renames(
     "--max-shard-size", "max_shard_nbytes", metavar="SIZE", default="5GB", show_default=True,
     callback=_read_size, help="Of one file of --to hf.",
 )  # fmt: skip
+@click.option(
+    "--config", metavar="FILE", type=PathArgument(),
+    help="The config.json of --to hf; default: the source's, or that in its section config.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be written; write nothing.")
 @click.option("--replace", is_flag=True, help="Replace DST if it exists, atomically.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))

@@ -20,6 +20,7 @@ def export_json(report: ExportReport) -> dict[str, Any]:
         "files": [file._asdict() for file in report.files],
         "tensors": report.tensors,
         "tensor_nbytes": report.tensor_nbytes,
+        "missing": list(report.missing),
         "left_out": [one._asdict() for one in report.left_out],
         "dry_run": report.dry_run,
         "proved": report.proved,

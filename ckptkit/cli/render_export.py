@@ -41,7 +41,7 @@ def render(report: ExportReport) -> Iterator[Any]:
 
 
 def _facts(report: ExportReport) -> Iterator[tuple[str, Any]]:
-    yield "form", text(report.to, (f"  {_FORMS[report.to]}", "dim"))
+    yield "form", _form(report)
     yield "sections", safe(", ".join(report.sections))
     yield "left out", _left_out(report)
     yield "notes", notice_lines(notice for notice in report.notices if notice.code != "left-out")
@@ -50,6 +50,14 @@ def _facts(report: ExportReport) -> Iterator[tuple[str, Any]]:
         yield "dry run", f"{tensors} ({nbytes}) would be written; nothing was"
     elif report.proved:
         yield "proved", text((f"{tensors} ({nbytes}) read back equal", "green"))
+
+
+def _form(report: ExportReport) -> Any:
+    """Who opens it, or what that one still lacks."""
+    if report.missing:
+        lacks = f"  from_pretrained cannot open it yet: {', '.join(report.missing)} is missing"
+        return text(report.to, (lacks, "bold yellow"))
+    return text(report.to, (f"  {_FORMS[report.to]}", "dim"))
 
 
 def _left_out(report: ExportReport) -> Any:

@@ -36,6 +36,10 @@ def export(source: FilePath | str, target: FilePath | str, options: ExportOption
     source, target = FilePath(source), FilePath(target)
     if options.to not in FORMS:
         raise MismatchError(target, f"no form {options.to!a}", f"one of {', '.join(FORMS)}")
+    if options.config is not None and options.to != "hf":
+        raise MismatchError(
+            target, f"the form {options.to} has no config", "the form hf", "leave --config out"
+        )
     check_export_target(source, target)
     with load(source, dialect=options.dialect, limits=options.limits) as checkpoint:
         selection = Selection(checkpoint, options)
@@ -61,7 +65,7 @@ def _plan(
             target, f"{len(sections)} sections for one folder of weights", "one section",
             "name one with --section, or export with --to safetensors",
         )  # fmt: skip
-    return plan_hf(checkpoint, sections, options.max_shard_nbytes, options.dtype)
+    return plan_hf(checkpoint, sections, options)
 
 
 def _check_growth(plan: ExportPlan, checkpoint: Checkpoint, options: ExportOptions) -> None:
@@ -102,6 +106,7 @@ def _report(
         ),
         tensors=len(tensors),
         tensor_nbytes=_nbytes(tensors),
+        missing=plan.missing,
         left_out=plan.left_out,
         notices=(*checkpoint.notices, *selection.notices, *plan.notices),
         dry_run=options.dry_run,

@@ -101,3 +101,16 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(call, zoo, tmp_path, wor
 def test_a_broken_source_leaves_nothing_behind(call, zoo, tmp_path):
     assert call("export", zoo / "cut.pt", tmp_path / "out", "--to", "torch").exit_code == 20
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_screen_promises_from_pretrained_only_where_a_config_lies(call, zoo, tmp_path):
+    words = ("export", zoo / "training.pt", tmp_path / "hf", "--to", "hf")
+    lacking = call(*words)
+    assert lacking.exit_code == 0
+    assert "from_pretrained cannot open it yet: config.json is missing" in lacking.stdout
+    assert "from_pretrained opens it" not in lacking.stdout
+    assert "--config FILE" in lacking.stdout
+    (tmp_path / "c.json").write_text('{"model_type": "gpt2"}')
+    given = call(*words, "--replace", "--config", tmp_path / "c.json")
+    assert "from_pretrained opens it" in given.stdout
+    assert "missing" not in given.stdout

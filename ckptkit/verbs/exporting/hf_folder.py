@@ -8,6 +8,12 @@ from collections.abc import Mapping, Sequence
 from ckptkit.containers.bytesource import MemoryBytes
 from ckptkit.nodes import BlobNode, MapNode, Node
 from ckptkit.types import Notice
+from ckptkit.verbs.exporting.hf_config import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    config_for,
+    parsed_config,
+)
 from ckptkit.verbs.exporting.safetensors_files import (
     SUFFIX,
     Named,
@@ -15,19 +21,16 @@ from ckptkit.verbs.exporting.safetensors_files import (
     named_tensors,
     plan_file,
 )
-from ckptkit.verbs.exporting.values import ExportPlan, PlannedOutput
+from ckptkit.verbs.exporting.values import ExportOptions, ExportPlan, PlannedOutput
 from ckptkit.verbs.open import Checkpoint
 
-CONFIG = "config.json"
 INDEX_SUFFIX = ".index.json"
-_MAX_CONFIG_NBYTES = 16 << 20
 _WEIGHT_SUFFIXES = (SUFFIX, ".bin", ".pt", ".pth", ".ckpt", INDEX_SUFFIX)
-_DTYPE_KEYS = ("dtype", "torch_dtype")  # new and old name of transformers
 _MAX_SHOWN = 3
 
 
 def plan_hf(
-    checkpoint: Checkpoint, sections: Mapping[str, Node], max_shard_nbytes: int, dtype: str | None
+    checkpoint: Checkpoint, sections: Mapping[str, Node], options: ExportOptions
 ) -> ExportPlan:
     """Plan the folder: the tensors of one section, and what lies beside them in the source.
 
@@ -37,22 +40,19 @@ def plan_hf(
     tensors, left_out = named_tensors(section, node)
     kept, tied = _without_ties(tensors)
     side_files = side_files_of(checkpoint)
-    notices = [*_tie_notice(tied), *left_out_notice(left_out)]
-    if CONFIG not in side_files and "adapter_config.json" not in side_files:
-        message = "the source has no config.json: from_pretrained needs one beside the weights"
-        notices.append(Notice("warning", "no-config", message))
-    outputs = _weights(_stem(side_files), kept, max_shard_nbytes)
+    config = config_for(checkpoint.document, side_files, options.config, options.dtype)
+    notices = [*_tie_notice(tied), *left_out_notice(left_out), *config.notices]
+    is_adapter = ADAPTER_CONFIG in side_files and config.data is None
+    outputs = _weights(_stem(config.data, is_adapter=is_adapter), kept, options.max_shard_nbytes)
     taken = {output.name for output in outputs}
     for name, blob in side_files.items():
-        if name in taken or name.endswith(_WEIGHT_SUFFIXES):
-            continue
-        content = _config_with(blob, dtype) if name == CONFIG and dtype else None
-        if content is not None:
-            notices.append(Notice("info", "config-dtype", f"config.json now says {dtype}", CONFIG))
-        source = blob.source if content is None else MemoryBytes(content)
-        outputs.append(PlannedOutput(name, "side", b"", (source,)))
+        if name not in taken and name != CONFIG and not name.endswith(_WEIGHT_SUFFIXES):
+            outputs.append(PlannedOutput(name, "side", b"", (blob.source,)))
+    if config.data is not None:
+        outputs.append(PlannedOutput(CONFIG, "side", b"", (MemoryBytes(config.data),)))
     return ExportPlan(
         outputs=tuple(outputs), sections=(section,), is_folder=True,
+        missing=() if config.data is not None or is_adapter else (CONFIG,),
         left_out=tuple(left_out), notices=tuple(notices),
     )  # fmt: skip
 
@@ -69,12 +69,11 @@ def side_files_of(checkpoint: Checkpoint) -> dict[str, BlobNode]:
     return {entry.name: blobs[entry.name] for entry in entries if entry.kind == "side"}
 
 
-def _stem(side_files: Mapping[str, BlobNode]) -> str:
+def _stem(config: bytes | None, *, is_adapter: bool) -> str:
     """The name under which the library that reads the folder looks for its weights."""
-    if "adapter_config.json" in side_files:
+    if is_adapter:
         return "adapter_model"
-    config = _parsed(side_files[CONFIG]) if CONFIG in side_files else None
-    is_diffusers = isinstance(config, dict) and "_diffusers_version" in config
+    is_diffusers = "_diffusers_version" in parsed_config(config)
     return "diffusion_pytorch_model" if is_diffusers else "model"
 
 
@@ -131,24 +130,3 @@ def split_shards(tensors: Sequence[Named], max_nbytes: int) -> list[list[Named]]
         shards[-1].append(one)
         filled += one.node.nbytes
     return shards
-
-
-def _config_with(blob: BlobNode, dtype: str) -> bytes | None:
-    """The config with the dtype that the weights now have; None if it names none."""
-    config = _parsed(blob)
-    if not isinstance(config, dict) or not any(key in config for key in _DTYPE_KEYS):
-        return None
-    changed = {key: dtype if key in _DTYPE_KEYS else value for key, value in config.items()}
-    return json.dumps(changed, indent=2, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
-def _parsed(blob: BlobNode) -> object:
-    """A small JSON file that lies beside the weights; None if it is none."""
-    if blob.nbytes > _MAX_CONFIG_NBYTES:
-        return None
-    data = bytearray(blob.nbytes)
-    blob.source.read_into(0, memoryview(data))
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None

@@ -25,6 +25,7 @@ class ExportOptions:
     No ``sections`` means the weights, and for "torch" everything. ``ema`` takes the averaged
     weights for the raw ones. ``dtype`` casts the floating tensors of weights, ``rename`` changes
     their names by regular expressions, one after the other.
+    ``config`` is the file that becomes the ``config.json`` of "hf".
     The callbacks are as in ``MigrateOptions``.
     """
 
@@ -35,6 +36,7 @@ class ExportOptions:
     dtype: str | None = None
     rename: tuple[tuple[str, str], ...] = ()
     max_shard_nbytes: int = DEFAULT_SHARD_NBYTES
+    config: FilePath | str | None = None
     dialect: str | None = None
     limits: Limits = DEFAULT_LIMITS
     dry_run: bool = False
@@ -74,11 +76,15 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportPlan:
-    """Everything that will be written. ``is_folder`` says whether DST is a folder."""
+    """Everything that will be written. ``is_folder`` says whether DST is a folder.
+
+    ``missing`` are files without which nothing opens the result.
+    """
 
     outputs: tuple[PlannedOutput, ...]
     sections: tuple[str, ...]
     is_folder: bool
+    missing: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -94,7 +100,10 @@ class ExportedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What was, or with a dry run would be, written. ``proved``: all of it was read back equal."""
+    """What was, or with a dry run would be, written. ``proved``: all of it was read back equal.
+
+    ``missing`` are files that the program which is to open it needs, and that nothing here gives.
+    """
 
     source: FilePath
     target: FilePath
@@ -105,6 +114,7 @@ class ExportReport:
     files: tuple[ExportedFile, ...]
     tensors: int
     tensor_nbytes: int
+    missing: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     notices: tuple[Notice, ...] = ()
     dry_run: bool = False
