@@ -112,10 +112,11 @@ def _settings(report: Any, *, every: bool) -> Iterator[Any]:
 
 
 def _remarks(report: Any, *, cut: bool) -> Iterator[tuple[str, Any]]:
+    titles = migrator_titles(report)
     schema = f", schema {report.schema_version}"
     yield "dialect", f"{report.dialect}{schema}" if report.dialect else ""
     yield "mode", report.mode
-    yield "migrated", lines(migrator_titles(report)) if report.migrated else ""
+    yield "migrated", lines(titles) if titles else ""
     left = [f"{name}: {why}" if why else name for name, why in report.left]
     yield "left", lines(left) if left else ""
     notes = [*report.notes]

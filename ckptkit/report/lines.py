@@ -1,4 +1,4 @@
-"""Plain lines of at most so many cells: cut in the middle, folded at spaces, safe to print."""
+"""Plain lines of at most so many cells: names cut in the middle, sentences folded; printable."""
 
 from __future__ import annotations
 
@@ -31,19 +31,33 @@ def shortened(text: str, width: int) -> str:
 
 
 def folded(text: str, width: int, n_lines: int) -> list[str]:
-    """At most ``n_lines`` of at most ``width`` cells, broken at spaces; the last may end in …."""
+    """At most ``n_lines`` of at most ``width`` cells, broken at spaces; the last may end in ….
+
+    A word that is wider than a line is broken where the line ends.
+    """
     told: list[str] = []
-    words = [shortened(word, width) for word in text.split(" ")]
-    line = words[0]
-    for position, word in enumerate(words[1:], 1):
-        if cells(line) + 1 + cells(word) <= width:
-            line += " " + word
-            continue
-        if len(told) == n_lines - 1:
-            return [*told, shortened(" ".join([line, *words[position:]]), width)]
-        told.append(line)
+    line = ""
+    for word in (part for whole in text.split(" ") for part in _pieces(whole, width)):
+        if told or line:
+            if cells(line) + 1 + cells(word) <= width:
+                line += " " + word
+                continue
+            told.append(line)
         line = word
-    return [*told, line]
+    told.append(line)
+    if len(told) <= n_lines:
+        return told
+    last = told[n_lines - 1]
+    return [*told[: n_lines - 1], f"{_taken(last, width - 2)} …"]
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    """A word as it is, or in parts that fit a line each."""
+    while cells(word) > width:
+        part = _taken(word, width) or word[:1]
+        yield part
+        word = word[len(part) :]
+    yield word
 
 
 def columns(

@@ -106,8 +106,9 @@ def verdict(report: LoadReport) -> str:
 
 
 def migrator_titles(report: LoadReport) -> list[str]:
-    """The first sentence of every migrator that was applied."""
-    return [title.partition(". ")[0].rstrip(".") for title in report.migrated]
+    """The first sentence of every migrator of somebody's own that was applied."""
+    own = report.migrated[report.schema_steps :]
+    return [title.partition(". ")[0].rstrip(".") for title in own]
 
 
 def _one(line: Line) -> Row:

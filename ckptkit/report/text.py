@@ -21,6 +21,9 @@ from ckptkit.types import Coverage
 _MAX_LINES = 40
 _LEAST_GROUP_LINES = 10  # names are what a report is read for: the rest gives way to them
 _MAX_COMPONENTS, _MAX_SETTINGS, _MAX_NOTES, _MAX_FAULTS, _MAX_ADVICE = 6, 4, 3, 8, 5
+_SENTENCE_LINES = (8, 5, 3, 2)  # of one sentence at most; the first with which the page is one
+_MAX_INDENT = 8
+_LEAST_ROWS = 8  # of names; sentences are cut before there are fewer
 _STATUS_ORDER = {"refused": 0, "absent": 1, "partly": 2, "restored": 3, "fresh": 4}
 
 
@@ -30,10 +33,18 @@ def report_text(report: LoadReport, *, max_lines: int = _MAX_LINES) -> str:
     Every kind of every component is named with its true count; names are collapsed, and where
     they are too many the largest groups stand for them. ``as_dict()`` has every name.
     """
+    for n_lines in _SENTENCE_LINES:  # told whole, where that leaves room for the names
+        text = _page(report, max_lines, n_lines)
+        if text.count("\n") < max_lines:
+            break
+    return text
+
+
+def _page(report: LoadReport, max_lines: int, n_lines: int) -> str:
     head = [*_head(report), *_components(report.components)]
-    tail = [*_settings(report.components), *_remarks(report), *_next(report)]
+    tail = [*_settings(report.components), *_remarks(report, n_lines), *_next(report, n_lines)]
     room = max(max_lines - len(head) - len(tail) - 2, _LEAST_GROUP_LINES)
-    parts = (head, [*_groups(report.components, room)], tail)
+    parts = (head, [*_groups(report.components, room, n_lines)], tail)
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -73,7 +84,7 @@ def counts_text(blocks: Sequence[Block]) -> str:
 def _head(report: LoadReport) -> Iterator[str]:
     yield verdict(report)
     schema = f", schema {report.schema_version}" if report.schema_version < 2 else ""
-    yield from _cut(f"from {report.path} ({report.dialect}{schema}), mode {report.mode}", "", 2)
+    yield from _cut(f"from {report.path} ({report.dialect}{schema}), mode {report.mode}", "", 4)
 
 
 def _components(components: Sequence[ComponentReport]) -> Iterator[str]:
@@ -99,17 +110,17 @@ def _filled(component: ComponentReport) -> str:
     return told
 
 
-def _groups(components: Sequence[ComponentReport], room: int) -> Iterator[str]:
+def _groups(components: Sequence[ComponentReport], room: int, n_lines: int) -> Iterator[str]:
     """What is to be said of names: for each component its counts, its faults and its rows."""
     found = [(component, blocks_of(component)) for component in components]
     found = [(component, blocks) for component, blocks in found if blocks or component.faults]
     found.sort(key=lambda pair: not pair[0].faults)
     told, rest = found[:_MAX_COMPONENTS], found[_MAX_COMPONENTS:]
     n_faults = max(_MAX_FAULTS // max(sum(bool(one.faults) for one, _ in told), 1), 1)
-    heads = [[*_heading(component, blocks, n_faults)] for component, blocks in told]
-    blocks = [block for _, some in told for block in some]
-    budget = max(room - sum(map(len, heads)) - bool(rest), 0)
-    given = iter(spread([len(block.rows) for block in blocks], budget))
+    heads = [[*_heading(*pair, n_faults, n_lines)] for pair in told]
+    sizes = [len(block.rows) for _, some in told for block in some]
+    least = min(sum(sizes), _LEAST_ROWS) if n_lines > _SENTENCE_LINES[-1] else 0
+    given = iter(spread(sizes, max(room - sum(map(len, heads)) - bool(rest), least)))
     for head, (_, some) in zip(heads, told, strict=True):
         yield from head
         yield from row_lines(some, [next(given) for _ in some])
@@ -119,11 +130,13 @@ def _groups(components: Sequence[ComponentReport], room: int) -> Iterator[str]:
         yield from _cut(f"and {len(rest):,} more components: {counts or 'see as_dict()'}", "", 3)
 
 
-def _heading(component: ComponentReport, blocks: Sequence[Block], n_faults: int) -> Iterator[str]:
+def _heading(
+    component: ComponentReport, blocks: Sequence[Block], n_faults: int, n_lines: int
+) -> Iterator[str]:
     counts = counts_text(blocks)
     yield from _cut(f"{component.name}: {counts}" if counts else f"{component.name}:", "", 3)
     for fault in component.faults[:n_faults]:
-        yield from _cut(fault, "  ! ", 2)
+        yield from _cut(fault, "  ! ", n_lines)
     if len(component.faults) > n_faults:
         yield f"  ! and {len(component.faults) - n_faults:,} more reasons"
 
@@ -143,30 +156,32 @@ def _settings(components: Sequence[ComponentReport]) -> Iterator[str]:
         yield f"and {len(settings) - _MAX_SETTINGS:,} more settings that differ"
 
 
-def _remarks(report: LoadReport) -> Iterator[str]:
-    if report.migrated:
-        yield from _cut(f"migrated in memory: {'; '.join(migrator_titles(report))}", "", 2)
+def _remarks(report: LoadReport, n_lines: int) -> Iterator[str]:
+    titles = migrator_titles(report)
+    if titles:
+        yield from _cut(f"migrated in memory: {'; '.join(titles)}", "", n_lines)
     if report.left:
         left = ", ".join(f"{name} ({why})" if why else name for name, why in report.left)
-        yield from _cut(f"left in the checkpoint: {left}", "", 2)
+        yield from _cut(left, "left in the checkpoint: ", n_lines)
     notes = [*report.notes]
     notes += [f"{one.name}: {note}" for one in report.components for note in one.notes]
     for note in notes[:_MAX_NOTES]:
-        yield from _cut(note, "note: ", 2)
+        yield from _cut(note, "note: ", n_lines)
     if len(notes) > _MAX_NOTES:
         yield f"and {len(notes) - _MAX_NOTES:,} more notes"
 
 
-def _next(report: LoadReport) -> Iterator[str]:
+def _next(report: LoadReport, n_lines: int) -> Iterator[str]:
     told = advise(report)
     if told:
         yield "what to do:"
     for advice in told[:_MAX_ADVICE]:
         text = f"{advice.why}: {advice.argument}" if advice.argument else advice.why
-        yield from _cut(text, "  - ", 2)
+        yield from _cut(text, "  - ", n_lines)
 
 
 def _cut(text: str, mark: str, n_lines: int) -> Iterator[str]:
-    """A sentence, escaped, behind its mark; its other lines are indented as far."""
+    """A sentence, escaped, behind its mark; its other lines are indented."""
+    indent = " " * (len(mark) if len(mark) <= _MAX_INDENT else 2)
     for position, line in enumerate(folded(printable(text), WIDTH - len(mark), n_lines)):
-        yield (mark if not position else " " * len(mark)) + line
+        yield (indent if position else mark) + line

@@ -75,7 +75,8 @@ class ComponentReport:
 class LoadReport:
     """What a restore did, or what it would do (``planned``). ``str()`` is for people.
 
-    ``migrated``: titles of the migrators that were applied in memory, in order. ``left``: sections
+    ``migrated``: titles of what was applied in memory, in order; the first ``schema_steps`` of them
+    lead any file to the document and are of interest to nobody who reads a page. ``left``: sections
     of the checkpoint that nothing took, with the reason. ``error``: the kind of RestoreError that
     a refused one is raised as ("Mismatch", ...), "" if nothing was refused.
     """
@@ -87,6 +88,7 @@ class LoadReport:
     planned: bool = False
     components: tuple[ComponentReport, ...] = ()
     migrated: tuple[str, ...] = ()
+    schema_steps: int = 0
     left: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     error: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -148,3 +149,39 @@ def test_a_share_is_never_rounded_to_all_or_nothing(part, whole, said):
 def test_the_coverage_of_plain_data_is_counted_in_tensors():
     text = str(report(component("extra", kind="tree", coverage=Coverage(1, 2, 4, 8))))
     assert "1 of 2 tensors (50%), 4 B of 8 B" in text
+
+
+def sentence(n_words):
+    return " ".join(f"word{number}" for number in range(n_words))
+
+
+def test_sentences_are_folded_whole_where_the_page_has_room():
+    said = [sentence(60) + f" of {what}" for what in ("fault", "note", "section")]
+    bad = component(status="refused", faults=(said[0],), notes=(said[1],))
+    text = str(report(bad, left=(("rng", said[2]),)))
+    flat = " ".join(text.split())
+    assert all(one in flat for one in said)
+    assert "…" not in text
+    assert max(map(len, text.split("\n"))) <= 100
+
+
+def test_a_path_longer_than_a_line_is_told_whole():
+    path = "runs/" + "a" * 150 + "/old.pt"
+    assert path in str(report(component(), path=path)).replace("\n", "")
+
+
+def test_long_sentences_of_a_disaster_give_way_to_names():
+    bad = disaster()
+    model, *others = bad.components
+    model = replace(model, faults=tuple(sentence(90) for _ in range(4)))
+    lines = str(replace(bad, components=(model, *others))).split("\n")
+    assert len(lines) <= 40
+    assert "layers.{0..59}" in "".join(lines)
+
+
+def test_the_steps_from_a_file_to_the_document_are_in_the_json_alone():
+    told = report(component(), migrated=("Keys are sorted.", "head 1 to 2"), schema_steps=1)
+    assert "migrated in memory: head 1 to 2" in str(told)
+    assert "Keys are sorted" not in str(told)
+    assert told.as_dict()["migrated"] == ["Keys are sorted.", "head 1 to 2"]
+    assert "migrated" not in str(report(component(), migrated=("Keys.",), schema_steps=1))

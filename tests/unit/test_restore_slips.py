@@ -51,3 +51,8 @@ def test_a_mapping_of_patterns_is_told_that_its_names_are_exact(path):
     assert len(told) == 1
     exact = ckptkit.plan_restore(path, {"model": network()}, rename={"0.wight": "1.weight"})
     assert not [note for note in exact.component("model").notes if "list of pairs" in note]
+
+
+def test_what_is_left_of_the_progress_says_how_to_read_it(path):
+    report = ckptkit.restore(path, {"model": network()})
+    assert 'checkpoint.state("progress")' in str(report)

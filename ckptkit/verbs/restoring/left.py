@@ -24,6 +24,10 @@ _MADE_OF = {
 }
 
 
+#: Sections of plain values, which most scripts read rather than restore.
+_VALUES = frozenset({"progress"})
+
+
 def left_sections(
     components: Sequence[ComponentReport], request: Request
 ) -> Iterator[tuple[str, str]]:
@@ -40,5 +44,7 @@ def left_sections(
             yield name, f"{told}mode {request.mode} leaves it"
         elif name == "model" and request.use == "ema" and "ema" in taken:
             yield name, "the averaged weights were taken instead"
+        elif name in _VALUES:
+            yield name, f'{told}checkpoint.state("{name}") gives them'
         else:
             yield name, f"{told}no target of this name was given"

@@ -103,6 +103,7 @@ def _report(
         planned=request.planned,
         components=tuple(components),
         migrated=(*checkpoint.steps, *migration.titles),
+        schema_steps=len(checkpoint.steps),
         left=tuple(left_sections(components, request)),
         notes=(
             *_notes(request, is_refused=any(one.faults for one in components)),
