@@ -188,6 +188,7 @@ def _concluded(
         reshaped=fitting.reshaped,
         groups=groups,
         by=reading.by,
+        called=reading.called,
         faults=tuple(faults),
         notes=(*reading.notes, *notes),
     )

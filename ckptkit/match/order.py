@@ -57,6 +57,7 @@ class Reading(NamedTuple):
     by: str
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    called: tuple[tuple[int, str, Shape], ...] = ()  # stored numbers: what the model's order proved
 
 
 def read_order(
@@ -69,17 +70,24 @@ def read_order(
     inferred = _inferred(stored, live, evidence) if trust != "sorted" else None
     if inferred is not None:
         with_state = {item.number for item in stored if has_state(item)}
-        is_same = not any(number in with_state for number, _ in {*plain} ^ {*inferred})
+        is_same = not any(number in with_state for number, _ in {*plain} ^ {*inferred.pairs})
         settles = trust == "kept" and (bool(why_not) or _follows_its_model(live, evidence))
         if settles or (is_same and not why_not):
-            return Reading(inferred, "inferred name")
+            return Reading(inferred.pairs, "inferred name", called=inferred.called)
         return _refused(
             "the order of the stored model's names and that of the live optimizer disagree, and "
             "nothing tells which one the stored optimizer had"
         )
     if why_not:
-        return _refused(f"the stored parameters have no names, and {why_not}")
+        return _refused(f"{_nameless(stored)}, and {why_not}")
     return _by_order(stored, plain, live, evidence)
+
+
+def _nameless(stored: Sequence[StoredParameter]) -> str:
+    """Say which side has no names, so that the other one is not blamed."""
+    if any(item.name for item in stored):
+        return "no module among the targets names the live parameters"
+    return "the stored parameters have no names"
 
 
 def _refused(why: str) -> Reading:
@@ -110,7 +118,7 @@ def _listed(counts: Sequence[int]) -> str:
 
 def _inferred(
     stored: Sequence[StoredParameter], live: Sequence[LiveParameter], evidence: Evidence
-) -> Pairs | None:
+) -> Reading | None:
     """Pairs by the names that the stored model's order proves; None where it proves too few."""
     order = evidence.model_order
     targets = {item.name: item.number for item in live if item.name}
@@ -130,7 +138,9 @@ def _inferred(
         return None  # two groups claim one parameter, so at least one of them is another
     names = {number: order[place][0] for number, place in found.items()}
     told = ((number, evidence.renamed.get(name, name)) for number, name in names.items())
-    return tuple((number, targets[name]) for number, name in told if name in targets)
+    pairs = tuple((number, targets[name]) for number, name in told if name in targets)
+    called = tuple((number, *order[place]) for number, place in found.items())
+    return Reading(pairs, "inferred name", called=called)
 
 
 def _follows_its_model(live: Sequence[LiveParameter], evidence: Evidence) -> bool:
@@ -157,8 +167,8 @@ def _by_order(
     for item, other in zip(stored, live, strict=True):
         if has_state(item) and known_shape(item, (other.shape,)) is None:
             return _refused(
-                f"the stored parameters have no names, and the state of {described(item)} does "
-                "not tell the shape of its parameter"
+                f"{_nameless(stored)}, and the state of {described(item)} does not tell the shape "
+                "of its parameter"
             )
     twins = _twins(stored, live)
     if not twins:
@@ -176,8 +186,7 @@ def _by_order(
         note = f"the checkpoint names no parameter of the optimizer and {twins}: {what}, is taken"
         return Reading(plain, "order", notes=(f"{note} from their counts, groups and shapes",))
     return _refused(
-        f"the stored parameters have no names, {twins}, and nothing in the checkpoint proves their "
-        "order"
+        f"{_nameless(stored)}, {twins}, and nothing in the checkpoint proves their order"
     )
 
 

@@ -197,6 +197,7 @@ class OptimizerPlan:
     reshaped: tuple[tuple[int, int], ...] = ()  # same name, other shape: fresh and dropped at once
     groups: tuple[int | None, ...] = ()
     by: str = "name"
+    called: tuple[tuple[int, str, Shape], ...] = ()  # names and shapes inferred, by stored index
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -22,7 +22,6 @@ _MAX_LINES = 40
 _LEAST_GROUP_LINES = 10  # names are what a report is read for: the rest gives way to them
 _MAX_COMPONENTS, _MAX_SETTINGS, _MAX_NOTES, _MAX_FAULTS, _MAX_ADVICE = 6, 4, 3, 8, 5
 _SENTENCE_LINES = (8, 5, 3, 2)  # of one sentence at most; the first with which the page is one
-_MAX_INDENT = 8
 _LEAST_ROWS = 8  # of names; sentences are cut before there are fewer
 _STATUS_ORDER = {"refused": 0, "absent": 1, "partly": 2, "restored": 3, "fresh": 4}
 
@@ -159,10 +158,10 @@ def _settings(components: Sequence[ComponentReport]) -> Iterator[str]:
 def _remarks(report: LoadReport, n_lines: int) -> Iterator[str]:
     titles = migrator_titles(report)
     if titles:
-        yield from _cut(f"migrated in memory: {'; '.join(titles)}", "", n_lines)
+        yield from _hanging(f"migrated in memory: {'; '.join(titles)}", n_lines)
     if report.left:
         left = ", ".join(f"{name} ({why})" if why else name for name, why in report.left)
-        yield from _cut(left, "left in the checkpoint: ", n_lines)
+        yield from _hanging(f"left in the checkpoint: {left}", n_lines)
     notes = [*report.notes]
     notes += [f"{one.name}: {note}" for one in report.components for note in one.notes]
     for note in notes[:_MAX_NOTES]:
@@ -181,7 +180,12 @@ def _next(report: LoadReport, n_lines: int) -> Iterator[str]:
 
 
 def _cut(text: str, mark: str, n_lines: int) -> Iterator[str]:
-    """A sentence, escaped, behind its mark; its other lines are indented."""
-    indent = " " * (len(mark) if len(mark) <= _MAX_INDENT else 2)
+    """A sentence, escaped, behind its mark; its other lines are indented as far."""
     for position, line in enumerate(folded(printable(text), WIDTH - len(mark), n_lines)):
-        yield (indent if position else mark) + line
+        yield (mark if not position else " " * len(mark)) + line
+
+
+def _hanging(text: str, n_lines: int) -> Iterator[str]:
+    """A sentence whose other lines are indented a little."""
+    for position, line in enumerate(folded(printable(text), WIDTH - 2, n_lines)):
+        yield line if not position else f"  {line}"

@@ -1,5 +1,7 @@
 """State of one network never goes to another one of the same class, and follows through any tie."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -123,3 +125,53 @@ def test_state_that_a_migrator_cannot_lead_along_is_a_restore_in_part(tmp_path):
     )
     assert not resumed.state
     assert report.component("optimizer").status == "partly"
+
+
+def trained_pair(*widths):
+    layers = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    model = torch.nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return model, optimizer
+
+
+def test_an_optimizer_without_its_model_is_not_told_that_nobody_stored_names(tmp_path):
+    model, optimizer = trained_pair(3, 4, 5)
+    ckptkit.save(tmp_path / "c", {"model": model, "optimizer": optimizer})
+    report = ckptkit.plan_restore(tmp_path / "c", {"optimizer": trained_pair(3, 4, 5)[1]})
+    part = report.component("optimizer")
+    assert part.lines == ()
+    assert any("no module among the targets names its parameters" in one for one in part.notes)
+    assert not any("nobody stored names" in one for one in part.notes)
+    other = ckptkit.plan_restore(tmp_path / "c", {"optimizer": trained_pair(3, 4)[1]})
+    assert "no module among the targets names the live parameters" in str(other)
+    assert "the stored parameters have no names" not in str(other)
+
+
+def test_what_is_dropped_has_the_name_that_the_stored_model_proves(tmp_path):
+    model, optimizer = trained_pair(3, 4, 5, 6)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()},
+               tmp_path / "c.pt")  # fmt: skip
+    smaller, resumed = trained_pair(3, 4, 5)
+    report = ckptkit.plan_restore(
+        tmp_path / "c.pt", {"model": smaller, "optimizer": resumed}, allow_unexpected=True
+    )
+    lines = report.component("optimizer").lines
+    assert [(one.kind, one.name) for one in lines] == [
+        ("dropped", "2.weight"),
+        ("dropped", "2.bias"),
+    ]
+
+
+def test_a_reshaped_parameter_has_the_shape_that_the_stored_model_proves(tmp_path):
+    model, optimizer = trained_pair(3, 4, 5)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()},
+               tmp_path / "c.pt")  # fmt: skip
+    wider, resumed = trained_pair(3, 4, 7)
+    report = ckptkit.plan_restore(
+        tmp_path / "c.pt", {"model": wider, "optimizer": resumed}, on_shape="slice"
+    )
+    told = {one.detail for one in report.component("optimizer").lines if one.name == "1.weight"}
+    assert told == {"[5, 4] in the file, [7, 4] in the model"}

@@ -20,17 +20,23 @@ _KNOWN_RECORDS = ("_rebuild_sparse_tensor", "_rebuild_parameter", "_rebuild_para
 def parameter_lines(matched: Matched) -> tuple[Line, ...]:
     """One line for every parameter that did not simply take the state of its own name."""
     plan, stored = matched.plan, matched.source
-    old = [item.name or f"parameter {item.number}" for item in matched.stored]
+    called = {number: name for number, name, _ in plan.called}
+    known = {number: shape for number, _, shape in plan.called}
+    old = [
+        item.name or called.get(item.number) or f"parameter {item.number}"
+        for item in matched.stored
+    ]
     new = [item.name or f"parameter {item.number}" for item in matched.live]
     reshaped_old = {source for source, _ in plan.reshaped}
     reshaped_new = {target for _, target in plan.reshaped}
     lines = [
         Line("renamed", new[target], old[source], nbytes=_nbytes(stored, source))
         for source, target in plan.pairs
-        if matched.stored[source].name and not differ_by_wrappers(old[source], new[target])
+        if matched.stored[source].name and matched.live[target].name
+        if not differ_by_wrappers(old[source], new[target])
     ]
     for source, target in plan.reshaped:
-        shapes = (matched.stored[source].shape, matched.live[target].shape)
+        shapes = (matched.stored[source].shape or known.get(source), matched.live[target].shape)
         told = f"{_shape(shapes[0])} in the file, {_shape(shapes[1])} in the model"
         lines.append(Line("fresh", new[target], detail=told))
         lines.append(Line("dropped", old[source], detail=told, nbytes=_nbytes(stored, source)))

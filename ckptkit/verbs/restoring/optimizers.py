@@ -142,5 +142,10 @@ def _by_note(matched: Matched) -> tuple[str, ...]:
         "inferred name": "nobody stored names: the order of the stored model proved them",
         "order": "nobody stored names: matched in order, because every shape agrees one to one",
     }
+    if any(item.name for item in matched.stored):
+        words["order"] = (
+            "no module among the targets names its parameters: matched in order, because every "
+            "shape agrees one to one"
+        )
     word = words.get(matched.plan.by) if matched.plan.pairs else None
     return () if word is None or matched.plan.notes else (word,)
