@@ -183,7 +183,7 @@ class UnsafePathError(ContainerError):
 
 
 class UnfinishedError(ContainerError):
-    """A save that never finished: a stage, or a folder without its manifest."""
+    """A save that never finished: a stage, or a Trainer's folder without what is written last."""
 
     exit_code = 27
     rescue = RESCUE

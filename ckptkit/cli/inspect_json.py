@@ -22,6 +22,7 @@ def inspection_json(shown: Shown) -> dict[str, Any]:
         "progress": _progress_json(found),
         "sections": [row._asdict() for row in found.sections],
         "total": found.total._asdict(),
+        "values": {name: plain(value) for name, value in found.scalars},
         "dtypes": [row._asdict() for row in found.dtypes],
         "ties": [
             {"paths": paths_json(tie.paths), "nbytes": tie.nbytes} for tie in found.sharing.ties

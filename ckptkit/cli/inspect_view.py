@@ -70,7 +70,9 @@ def make_view(checkpoint: Checkpoint, inspection: Inspection, view: View) -> Sho
         if view.stats:
             rows = _with_figures(rows)
     if view.tree or only_section:
-        tree = tuple(outline(_tree_root(checkpoint, view), view.depth, every=view.every))
+        name = escape_text(view.section or "")
+        root = _tree_root(checkpoint, view)
+        tree = tuple(outline(root, view.depth, every=view.every, called=name))
     return Shown(inspection, view, _title(inspection.container), rows, tree)
 
 

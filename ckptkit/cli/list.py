@@ -73,7 +73,7 @@ def _key(row: Any, sort: str) -> tuple[Any, ...]:
     number: Any = {
         "time": row.modified_s,
         "epoch": row.stored_epoch if row.epochs_completed is None else row.epochs_completed,
-        "step": row.optimizer_steps,
+        "step": row.stored_step if row.optimizer_steps is None else row.optimizer_steps,
         "size": row.nbytes,
     }.get(sort)
     known = isinstance(number, (int, float)) and number == number  # noqa: PLR0124  no NaN

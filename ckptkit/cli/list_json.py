@@ -35,6 +35,7 @@ def _row_json(row: ListRow) -> dict[str, Any]:
         "epochs_completed": plain(row.epochs_completed),
         "stored_epoch": plain(row.stored_epoch),
         "optimizer_steps": plain(row.optimizer_steps),
+        "stored_step": plain(row.stored_step),
         "nbytes": row.nbytes,
         "modified": modified if row.modified_s else None,
         "state": row.state,

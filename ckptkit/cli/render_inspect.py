@@ -149,6 +149,7 @@ def _sections(found: Inspection) -> Any:
 
 
 def _findings(found: Inspection) -> Iterator[tuple[str, Any]]:
+    yield "values", _some([f"{safe(name)} {_value(value)}" for name, value in found.scalars])
     yield (
         "dtypes",
         ", ".join(

@@ -25,7 +25,7 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
             (
                 safe(_short(row.path, listing.root)),
                 _epoch(row),
-                _count(row.optimizer_steps),
+                _step(row),
                 size_text(row.nbytes),
                 _when(row.modified_s),
                 _kind(row),
@@ -53,9 +53,15 @@ def _short(path: FilePath, root: FilePath) -> str:
 
 def _epoch(row: ListRow) -> str:
     """Epochs completed; with "?" the number in a file that does not tell what it counts."""
-    if row.epochs_completed is None and row.stored_epoch is not None:
-        return f"{_count(row.stored_epoch)}?"
-    return _count(row.epochs_completed)
+    return _known_or_stored(row.epochs_completed, row.stored_epoch)
+
+
+def _step(row: ListRow) -> str:
+    return _known_or_stored(row.optimizer_steps, row.stored_step)
+
+
+def _known_or_stored(known: Node, stored: Node) -> str:
+    return f"{_count(stored)}?" if known is None and stored is not None else _count(known)
 
 
 def _count(value: Node) -> str:
@@ -99,4 +105,6 @@ def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:
         told.append(f"not looked into: {count_text(listing.too_deep, 'folder')} (--depth)")
     if any(_epoch(row).endswith("?") for row in rows):
         told.append("?: the file does not tell whether this epoch is finished or the next one")
+    if any(_step(row).endswith("?") for row in rows):
+        told.append("?: the file does not tell whether this step was done or comes next")
     return told

@@ -113,10 +113,17 @@ def unfinished(path: FilePath, names: tuple[str, ...]) -> str:
 
 
 _OUR_SECTIONS = frozenset({
-    "model.safetensors", "optimizer.safetensors", "rng.safetensors", "scheduler.safetensors",
+    "model.safetensors", "optimizer.safetensors", "ema.safetensors", "rng.safetensors",
+    "scheduler.safetensors", "scaler.safetensors", "data.safetensors", "metrics.safetensors",
 })  # fmt: skip
+_FROZEN, _TRAINABLE = "-frozen.safetensors", "-trainable.safetensors"
 
 
 def looks_unsealed(names: tuple[str, ...]) -> bool:
     """Say whether a folder looks like a sealed one of ours that lost its manifest."""
-    return MANIFEST_NAME not in names and len(_OUR_SECTIONS.intersection(names)) >= 2
+    if MANIFEST_NAME in names:
+        return False
+    halves = {name.removesuffix(_FROZEN) for name in names if name.endswith(_FROZEN)}
+    return len(_OUR_SECTIONS.intersection(names)) >= 2 or any(
+        half + _TRAINABLE in names for half in halves
+    )

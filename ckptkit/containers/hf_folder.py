@@ -17,6 +17,7 @@ from ckptkit.protocols import Opened, OpenFile, Probe, StreamScan
 from ckptkit.types import MANIFEST_NAME, Limits, Notice
 
 _MAX_SHOWN = 5
+_LOST = f"it seems to have lost its {MANIFEST_NAME}"
 
 
 class FolderContainer:
@@ -52,6 +53,7 @@ class FolderContainer:
         if not is_one_checkpoint(probe.path, probe.names):
             raise _several(probe, open_file)
         reason = unfinished(probe.path, probe.names)
+        lost = _lost_manifest(probe)
         listing = _listing(probe, limits)
         contents = FolderContents(listing, probe.path, limits)
         nested = [unit.name for unit in listing.units if unit.name not in contents.dcp_units]
@@ -74,13 +76,13 @@ class FolderContainer:
             },
             scans=contents.parts.scans(),
             notices=(
-                *_lost_manifest(probe),
+                *lost,
                 *listing.notices,
                 *contents.notices,
                 *contents.parts.notices(),
             ),
             files=contents.files,
-            checks=lambda: contents.checks(reason),
+            checks=lambda: contents.checks(reason or (_LOST if lost else "")),
             close=contents.parts.close,
         )
 

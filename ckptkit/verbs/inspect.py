@@ -7,15 +7,18 @@ from pathlib import Path as FilePath
 from typing import NamedTuple
 
 from ckptkit.containers.gc_pause import paused_gc
-from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, TensorNode
+from ckptkit.nodes import Atom, BlobNode, MapNode, Node, Path, Record, SeqNode, TensorNode
 from ckptkit.protocols import StreamScan
 from ckptkit.tree import key_text
 from ckptkit.tree.numbers import number_of
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.places import leaf_places
+from ckptkit.verbs.progress_words import told_progress
 from ckptkit.verbs.resume_gaps import Gap, find_gaps, find_losses
 from ckptkit.verbs.sharing import Sharing, find_sharing, number_views
+
+_COMPOUND = (MapNode, SeqNode, Record, TensorNode, BlobNode)
 
 
 class DialectFinding(NamedTuple):
@@ -86,6 +89,7 @@ class Inspection:
     notices: tuple[Notice, ...]
     scans: tuple[StreamScan, ...]
     places: tuple[Place, ...]
+    scalars: tuple[tuple[str, Node], ...] = ()  # sections that are one value each
 
 
 def inspect(
@@ -141,6 +145,15 @@ def _survey(checkpoint: Checkpoint) -> Inspection:
         notices=_notices(checkpoint.notices, find_losses(document, tensors)),
         scans=checkpoint.opened.scans,
         places=tuple(places),
+        scalars=_scalars(document),
+    )
+
+
+def _scalars(document: MapNode) -> tuple[tuple[str, Node], ...]:
+    return tuple(
+        (key_text(name), node)
+        for name, node in document.items()
+        if node is not None and not isinstance(node, _COMPOUND)
     )
 
 
@@ -160,7 +173,8 @@ def _survey_section(name: str, node: Node) -> tuple[SectionRow, list[tuple[Path,
         elif kind is BlobNode:
             n_files += 1
         else:
-            n_values += bool(path) and ".attrs" not in path  # _metadata is no value of a model
+            # _metadata is no value of a model; a whole section that is None is none either
+            n_values += ".attrs" not in path and (bool(path) or leaf is not None)
     views = dict(zip(number_views(tensors), (tensor for _, tensor in tensors), strict=True))
     parameters = sum(tensor.numel for tensor in views.values())
     nbytes = sum(tensor.nbytes for tensor in views.values())
@@ -196,8 +210,7 @@ def _finding(checkpoint: Checkpoint) -> DialectFinding | None:
 
 
 def _progress(document: MapNode) -> Progress:
-    node = document.get("progress")
-    node = node if isinstance(node, MapNode) else MapNode()
+    node = told_progress(document)
     metrics = document.get("metrics")
     best = metrics.get("best") if isinstance(metrics, MapNode) else None
     return Progress(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
+from ckptkit.containers.absent import absent
 from ckptkit.containers.folder_roles import is_own_checkpoint
 from ckptkit.containers.folder_scan import SKIPPED_FOLDERS
 from ckptkit.containers.folder_units import TEMPORARY_PREFIX, is_one_checkpoint
@@ -27,6 +28,7 @@ from ckptkit.nodes import MapNode, Node
 from ckptkit.storage.catalog import state_of
 from ckptkit.types import DEFAULT_LIMITS, MANIFEST_NAME, SEALED_CONTAINER, Limits
 from ckptkit.verbs.open import Checkpoint, load, open_container
+from ckptkit.verbs.progress_words import told_progress
 
 DEFAULT_DEPTH = 6
 
@@ -40,6 +42,7 @@ _DEFECTS = (
     MemoryError, OSError,
 )  # fmt: skip
 _ANY_FOLDER = "folder"  # the container that takes every folder
+_STATES = {"recovered": "recovered", "manifest-missing": "damaged"}  # what a notice says of it
 _HALF_WRITTEN = (".tmp", ".partial", ".part", ".incomplete", ".crdownload")
 
 
@@ -61,6 +64,7 @@ class ListRow(NamedTuple):
     modified_s: float
     state: str
     stored_epoch: Node = None  # where the file does not tell whether it is finished or next
+    stored_step: Node = None  # likewise
     reason: str = ""
     error_kind: str = ""
 
@@ -92,7 +96,7 @@ def list_checkpoints(
     """
     top = FilePath(root)
     if not top.exists():
-        raise NotFoundError(top, "there is nothing at this path", "a folder", "check the spelling")
+        raise absent(top)
     listing = Listing(root=top)
     if not top.is_dir():
         _add(listing, _guarded(_file_rows, top, limits, told=True))
@@ -224,10 +228,12 @@ def _file_rows(path: FilePath, limits: Limits, *, told: bool = False) -> list[Li
 
 
 def _whole_row(checkpoint: Checkpoint) -> ListRow:
-    progress = checkpoint.document.get("progress")
-    known = progress if isinstance(progress, MapNode) else MapNode()
-    stored, verdict = known.get("as_stored"), checkpoint.verdict
-    told = next((n.message for n in checkpoint.notices if n.code == "recovered"), "")
+    known, verdict = told_progress(checkpoint.document), checkpoint.verdict
+    as_stored = known.get("as_stored")
+    stored = as_stored if isinstance(as_stored, MapNode) else MapNode()
+    told = {notice.code: notice.message for notice in checkpoint.notices}
+    state = next((state for code, state in _STATES.items() if code in told), "whole")
+    reason = next((told[code] for code in _STATES if code in told), "")
     return ListRow(
         checkpoint.path,
         checkpoint.opened.container,
@@ -237,9 +243,10 @@ def _whole_row(checkpoint: Checkpoint) -> ListRow:
         known.get("optimizer_steps"),
         checkpoint.opened.nbytes,
         _modified_s(checkpoint.path),
-        "recovered" if told else "whole",
-        stored.get("epoch") if isinstance(stored, MapNode) else None,
-        reason=told,
+        state,
+        stored.get("epoch"),
+        stored.get("step"),
+        reason=reason,
     )
 
 

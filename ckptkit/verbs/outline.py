@@ -23,12 +23,18 @@ class OutlineRow(NamedTuple):
     text: str
 
 
-def outline(root: Node, max_depth: int, *, every: bool = False) -> Iterator[OutlineRow]:
+def outline(
+    root: Node, max_depth: int, *, every: bool = False, called: str = ""
+) -> Iterator[OutlineRow]:
     """Yield a line for each node down to ``max_depth``, depth first, iteratively.
 
     Of a sequence the first children are told and the rest counted, unless ``every``. What was
     met before is told as "as above" and not entered again. Keys are escaped for a terminal.
+    A root that has no children is one line, ``called`` so.
     """
+    if not _is_container(root):  # a section that is one value
+        yield OutlineRow(0, called, *describe(root))
+        return
     entered: dict[int, tuple[str, ...]] = {id(root): ()}
     stack = [iter(_children(root, every))]
     lead: list[str] = []

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from ckptkit.dialects.progress import by_name, step_meaning
-from ckptkit.dialects.synonyms import SYNONYMS
 from ckptkit.nodes import MapNode, Node
-from ckptkit.schema import run_chain
 from ckptkit.tree.numbers import count_of
 
 #: The counts of version 2, each with the word of version 1 from which it is made.
 COUNTS = {"epochs_completed": "epoch", "optimizer_steps": "step", "samples": "samples"}
 _MORE = {"epochs": "epoch"}
+_OURS = frozenset([*COUNTS, "as_stored", "epoch_means", "step_means"])
 
 
 def told_progress(document: MapNode) -> MapNode:
@@ -34,6 +32,8 @@ def told_progress(document: MapNode) -> MapNode:
                 words.pop(key, None)
     if not any(word in words for word in COUNTS.values()):
         return own
+    from ckptkit.schema import run_chain
+
     made = run_chain(MapNode(words.items()), 1).document["progress"]
     raw = MapNode([*known.items(), *made["as_stored"].items()])
     added = [pair for pair in made.items() if pair[0] != "as_stored"]
@@ -43,10 +43,17 @@ def told_progress(document: MapNode) -> MapNode:
 
 def _version_1(mapping: MapNode) -> dict[str, Node]:
     """The counts of a mapping in the words of version 1, the likeliest name of each."""
+    counts = [
+        name for name, node in mapping.items()
+        if type(name) is str and name not in _OURS and count_of(node) is not None
+    ]  # fmt: skip
+    if not counts:  # nearly always, and then the words of scripts are not even imported
+        return {}
+    from ckptkit.dialects.progress import by_name, step_meaning
+    from ckptkit.dialects.synonyms import SYNONYMS
+
     ranked: dict[str, tuple[int, str]] = {}
-    for name, node in mapping.items():
-        if type(name) is not str or count_of(node) is None:
-            continue
+    for name in counts:
         word, rank = SYNONYMS.get(name.lower()) or (_MORE.get(name.lower(), ""), 99)
         if word in COUNTS.values() and rank < ranked.get(word, (1000, ""))[0]:
             ranked[word] = (rank, name)

@@ -9,6 +9,7 @@ from ckptkit.nodes import MapNode, Node, Path, TensorNode
 from ckptkit.tree import key_text
 from ckptkit.types import Notice
 from ckptkit.verbs.places import leaf_places
+from ckptkit.verbs.progress_words import told_progress
 
 _HALF = frozenset({"float16", "bfloat16"})
 _MOMENTS = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg"})
@@ -51,7 +52,7 @@ def find_gaps(document: MapNode, tensors: Mapping[str, int]) -> tuple[Gap, ...]:
     gaps = [gap for gap in _GAPS if _is_absent(document, gap.section)]
     if "model" in document and not tensors.get("model") and gaps[:1] != [_GAPS[0]]:
         gaps.insert(0, Gap("model", "its section holds no tensor"))
-    if not _is_absent(document, "progress") and (untold := _uncounted(document["progress"])):
+    if not _is_absent(document, "progress") and (untold := _uncounted(told_progress(document))):
         effect = f"{' and '.join(untold)} {'is a tensor' if len(untold) == 1 else 'are tensors'}"
         gaps.append(Gap("progress", f"{effect}; inspect --stats reads it"))
     if _is_absent(document, "scaler") and _says_fp16(document.get("config")):
@@ -99,7 +100,7 @@ def find_losses(
 
 
 def _is_absent(document: MapNode, section: str) -> bool:
-    node = document.get(section)
+    node = told_progress(document) if section == "progress" else document.get(section)
     if section == "progress" and isinstance(node, MapNode):
         as_stored = node.get("as_stored")
         return all(node.get(key) is None for key in _COUNTS) and not (

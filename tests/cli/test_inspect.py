@@ -7,6 +7,8 @@ import json
 import pytest
 import torch
 
+import ckptkit
+
 
 def as_json(call, *words):
     result = call("inspect", "--json", *words)
@@ -197,3 +199,38 @@ def test_inspect_reads_no_tensor_byte(call, zoo, monkeypatch):
     monkeypatch.setattr("ckptkit.verbs.statistics.logical_source", refuse)
     for name in ("training.pt", "weights.safetensors", "legacy.pth", "sealed"):
         assert call("inspect", "--tensors", "*", zoo / name).exit_code == 0
+
+
+# -- counts and values by the names that scripts give them ----------------------------------------
+
+
+def save(path, **state):
+    ckptkit.save(path, {"model": torch.nn.Linear(2, 2), **state}, trainer="mine")
+    return path
+
+
+def test_a_progress_in_the_words_of_scripts_is_understood(call, tmp_path):
+    path = save(tmp_path / "c", progress={"optimizer_steps": 20, "epochs": 3, "note": "x"})
+    shown = call("inspect", path).stdout
+    assert "epoch 3 in the file, 20 optimizer steps" in shown
+    assert "epoch and step are unknown" not in shown
+    found = json.loads(call("inspect", path, "--json").stdout)["progress"]
+    assert (found["optimizer_steps"], found["as_stored"]) == (20, {"epoch": 3})
+
+
+def test_sections_that_are_one_value_are_counted_and_shown(call, tmp_path):
+    path = save(tmp_path / "c", epoch=3, note="hi", nothing=None)
+    found = json.loads(call("inspect", path, "--json").stdout)
+    rows = {row["name"]: row["values"] for row in found["sections"]}
+    assert (rows["epoch"], rows["note"]) == (1, 1)
+    assert "nothing" not in rows
+    assert found["total"]["values"] == sum(rows.values())
+    assert found["values"] == {"epoch": 3, "note": "hi"}
+    assert found["progress"]["as_stored"] == {"epoch": 3}
+    assert "epoch 3\n" in call("inspect", path).stdout
+    assert "note 'hi'" in call("inspect", path).stdout
+
+
+def test_a_section_that_is_one_value_is_shown_by_name(call, tmp_path):
+    path = save(tmp_path / "c", epoch=3)
+    assert "epoch  3" in call("inspect", path, "--section", "epoch").stdout

@@ -98,7 +98,7 @@ def test_an_unfinished_save_is_a_leftover(call, run, zoo):
     (run / "lost" / "manifest.msgpack").unlink()
     found = by_name(rows(call, run))
     assert found[name]["state"] == "leftover"
-    assert (found["lost"]["container"], found["lost"]["state"]) == ("folder", "whole")
+    assert (found["lost"]["container"], found["lost"]["state"]) == ("folder", "damaged")
 
 
 def test_a_link_to_a_folder_is_not_followed(call, run):
@@ -221,3 +221,22 @@ def test_inspect_and_list_agree_on_what_is_one_checkpoint(call, run, zoo):
     result = call("inspect", run / "lightning_logs")
     assert result.exit_code == 10
     assert "holds 1 checkpoint," in " ".join(result.stderr.split())
+
+
+def test_a_step_of_unknown_meaning_is_shown_with_a_mark_and_sorted_by(call, tmp_path):
+    for step in (20, 100, 3):
+        state = {"model": {"w": torch.zeros(1)}, "iter_num": step, "optimizer": {}}
+        torch.save(state, tmp_path / f"at_{step}.pt")
+    shown = call("list", tmp_path, "--sort", "step").stdout
+    assert re.findall(r" (\d+)\? ", shown) == ["100", "20", "3"]
+    assert "does not tell whether this step was done" in shown
+    assert [row["stored_step"] for row in rows(call, tmp_path, "--sort", "step")] == [100, 20, 3]
+
+
+def test_a_folder_that_lost_its_manifest_is_not_whole(call, zoo, tmp_path):
+    lost = shutil.copytree(zoo / "sealed", tmp_path / "lost")
+    (lost / "manifest.msgpack").unlink()
+    [row] = rows(call, tmp_path)
+    assert row["state"] == "damaged"
+    assert "lost its manifest.msgpack" in row["reason"]
+    assert "recover" in row["reason"]

@@ -11,6 +11,8 @@ import zipfile
 import pytest
 import torch
 
+import ckptkit
+
 
 def as_json(call, *words):
     return json.loads(call("verify", "--json", *words).stdout)
@@ -201,3 +203,25 @@ def test_several_paths_are_all_looked_at(call, zoo, tmp_path):
 def test_all_names_what_is_in_order(call, zoo):
     assert "model.safetensors: 0.weight" in call("verify", "--all", zoo / "sealed").stdout
     assert "model.safetensors: 0.weight" not in call("verify", zoo / "sealed").stdout
+
+
+def test_a_folder_that_lost_its_manifest_is_damaged(call, sealed):
+    (sealed / "manifest.msgpack").unlink()
+    result = call("verify", sealed)
+    assert result.exit_code == 61
+    assert "seems to have lost its manifest.msgpack" in result.stdout
+    assert "recover" in result.stdout
+
+
+def test_so_is_one_that_is_only_a_model_in_two_halves(call, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    ckptkit.save(tmp_path / "c", {"model": model})
+    (tmp_path / "c" / "manifest.msgpack").unlink()
+    assert one(call, tmp_path / "c")["verdict"] == "damaged"
+
+
+def test_weights_alone_are_nobodys_lost_checkpoint(call, zoo, tmp_path):
+    shutil.copy(zoo / "weights.safetensors", tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    assert one(call, tmp_path)["verdict"] == "unverifiable"
