@@ -77,6 +77,7 @@ class Loop:
     def epochs(self, target: int) -> Iterator[int]:
         """Yield the number of every epoch that is left of ``target``, counted from 0."""
         if self.mark.epochs >= target:
+            self._nothing_left()
             return
         while self.mark.epochs < target and not self._listener.ended:
             if not self.mark.epoch_open:
@@ -122,6 +123,7 @@ class Loop:
     def steps(self, target: int) -> Iterator[int]:
         """Yield the number of every optimizer step that is left of ``target``, counted from 0."""
         if self.mark.steps >= target:
+            self._nothing_left()
             return
         while self.mark.steps < target and not self._listener.ended:
             self._streams()
@@ -235,6 +237,11 @@ class Loop:
         feed.begin(Place(self._seed, self.mark.epochs, 0))
         if stored is not None:
             feed.go_to(stored)
+
+    def _nothing_left(self) -> None:
+        """Put the streams back all the same: what comes behind the loop may draw from them."""
+        self._claims.clear()
+        self._streams()
 
     def _streams(self) -> None:
         """Put the random streams of a resume back, once, as its last act.
