@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?= .cache/corpus
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench fuzz soak corpus clean help
+.PHONY: demo test lint bench fuzz soak chaos corpus clean help
 
 help: ## Say what each command does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,10 @@ fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
 
 soak: $(VENV)/.dev ## Kill a training 500 times at random moments, and compare bits (half an hour)
 	$(BIN)/python -m tests.run.soak.driver --kills 500
+
+chaos: $(VENV)/.dev ## Crash two trainings at every file boundary, and judge what resumes (an hour)
+	set -e; for what in gpt trainer background torn; do \
+	  PYTHON=$(BIN)/python CHAOS=$(BIN)/ckpt-chaos examples/chaos/chaos.sh $$what .cache/chaos/$$(date +%s)-$$what; done
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) .cache demo-out build dist *.egg-info

@@ -18,6 +18,7 @@ from rich.console import Console
 from benchmarks.bench_inspect import bench_inspect
 from benchmarks.bench_migrate import bench_migrate
 from benchmarks.bench_save import bench_save
+from benchmarks.bench_stall import bench_stall
 from benchmarks.files import make_files
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     files = make_files(options.folder, options.nbytes)
     kept = [bench_inspect(files, console), bench_migrate(files, console)]
     kept.append(bench_save(options.folder, console, nbytes=options.nbytes))
+    kept.append(bench_stall(options.folder, console, nbytes=options.nbytes))
     console.print("every limit kept" if all(kept) else "[red]a limit was missed")
     sys.exit(0 if all(kept) else 1)
 

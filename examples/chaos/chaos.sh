@@ -38,4 +38,4 @@ exec "$chaos" run --work "$work" --jobs "${JOBS:-2}" --max-points "$points" --mo
     --checkpoint-glob '{out}/*/checkpoints/checkpoint_step_*' --ckpt-ignore-size \
     --step-regex 'resumed from .*, step (\d+)' \
     --fail-on HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL \
-    "${resume[@]}" -- "${command[@]}"
+    ${resume[@]+"${resume[@]}"} -- "${command[@]}"
