@@ -52,10 +52,15 @@ def _checked(
     from ckptkit.verbs.factory import Factory
 
     root = os.getcwd()  # noqa: PTH109  a string is what sys.path takes
+    optimizer_factory = None
+    if optimizer:
+        optimizer_factory = Factory(
+            spec=optimizer, root=root, option="--optimizer", takes_arguments=False
+        )
     return check(
         path,
-        Factory(spec=model, args=args, kwargs=kwargs, root=root),
-        optimizer=Factory(spec=optimizer, root=root) if optimizer else None,
+        Factory(spec=model, args=args, kwargs=kwargs, root=root, option="--model"),
+        optimizer=optimizer_factory,
         apply_proposals=apply_renames,
         **options,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ckptkit.cli.option_words import in_options
 from ckptkit.cli.screen import facts, lines, table, text
 from ckptkit.report.advice import advise
 from ckptkit.report.plain_values import value_text
@@ -63,7 +64,7 @@ def _names(report: Any, *, every: bool) -> Iterator[Any]:
         yield ""
         yield text("  ", (component.name, "bold"), f": {counts_text(blocks)}" if blocks else ":")
         for fault in component.faults:
-            yield text("  ", ("! ", "bold red"), fault)
+            yield text("  ", ("! ", "bold red"), in_options(fault))
         yield from _tables(blocks, [next(given) for _ in blocks], bad=bool(component.faults))
 
 
@@ -121,6 +122,7 @@ def _remarks(report: Any, *, cut: bool) -> Iterator[tuple[str, Any]]:
     yield "left", lines(left) if left else ""
     notes = [*report.notes]
     notes += [f"{one.name}: {note}" for one in report.components for note in one.notes]
+    notes = [in_options(note) for note in notes]
     yield "notes", lines(notes) if notes else ""
     told = [
         text(f"{advice.why}: ", (said, "bold")) if said else text(advice.why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,6 +20,7 @@ _WHY_NAMES = {
     ("unexpected", False): "to leave these in the file",
     ("unexpected", True): "to leave these in the file",
 }
+_MEANT = re.compile(r"did you mean '([^']+)'\?")
 _BAD = ("mismatched", "missing", "unexpected", "ambiguous")
 
 
@@ -46,6 +48,8 @@ def advise(report: LoadReport) -> tuple[Advice, ...]:
 
 def _has_average(report: LoadReport, component: ComponentReport) -> bool:
     """Whether the raw weights are absent, and the averaged ones are there."""
+    if any(_MEANT.search(fault) for fault in component.faults):
+        return False  # it is the name that is wrong
     return component.kind == "module" and any(section == "ema" for section, _ in report.left)
 
 
@@ -72,10 +76,31 @@ def _renames(report: LoadReport) -> Iterator[Advice]:
         )
 
 
+def _absent(component: ComponentReport) -> Iterator[Advice]:
+    """What to do where the checkpoint has nothing for a target."""
+    name = component.name
+    told = " ".join(component.faults)
+    if 'use="ema"' in told:
+        yield Advice("to take the raw weights", 'use="raw"', "--use raw")
+        return
+    meant = _MEANT.search(told)
+    if meant:
+        yield Advice(
+            "to restore from the section that was probably meant",
+            f"{{{meant[1]!r}: ...}} as targets",
+            _option("--section", meant[1]) if component.kind == "module" else "",
+        )
+        return
+    yield Advice(
+        f"leave {name!r} out of the targets, or let it stay as it is",
+        f"allow_missing=({name!r},)",
+        _option("--allow-missing", name),
+    )
+
+
 def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterator[Advice]:
     if component.status == "absent":
-        name = component.name
-        yield Advice(f"leave {name!r} out of what is to be restored, or begin it afresh")
+        yield from _absent(component)
         return
     likely = {n for p in component.lines if p.kind == "proposed" for n in (p.name, p.source)}
     names: dict[str, list[str]] = {kind: [] for kind in _BAD}
@@ -84,7 +109,7 @@ def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterato
             names[line.kind].append(line.name)
     filled = component.coverage
     if filled.fraction < _LEAST_FRACTION:
-        if not has_proposals:
+        if not has_proposals and component.kind != "optimizer":  # whose faults say what to do
             said = "hardly anything" if filled.tensors else "nothing"
             yield Advice(
                 f"{said} of it fits: is it the checkpoint of this model? "
@@ -92,8 +117,8 @@ def _of_component(component: ComponentReport, *, has_proposals: bool) -> Iterato
             )
         return
     yield from _lenient(component, names)
-    is_model = component.kind in ("module", "average")
-    if is_model and filled.fraction < 1 and not any(names.values()) and not likely:
+    is_little = any("min_coverage" in fault for fault in component.faults)
+    if is_little and not any(names.values()) and not likely:
         floor = f"{math.floor(filled.fraction * 100) / 100:g}"
         yield Advice(
             "to load as little as this", f"min_coverage={floor}", f"--min-coverage {floor}"
@@ -123,7 +148,7 @@ def _lenient(component: ComponentReport, names: dict[str, list[str]]) -> Iterato
                 f"{argument}={list(globs)!r}",
                 " ".join(options) if all(options) else "",
             )
-    if component.settings and not any(names.values()):
+    if any("on_conflict" in fault for fault in component.faults):
         yield Advice(
             'to use what was saved ("current" keeps what the live object has)',
             'on_conflict="checkpoint"',

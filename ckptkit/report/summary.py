@@ -97,7 +97,10 @@ def verdict(report: LoadReport) -> str:
     """The first words of every report."""
     if not report.ok:
         return "would be refused" if report.planned else "refused: nothing was changed"
-    in_part = any(component.status == "partly" for component in report.components)
+    in_part = any(
+        component.status == "partly" or (component.status, component.kind) == ("absent", "module")
+        for component in report.components
+    )
     nothing = not any(c.status in ("restored", "partly") for c in report.components)
     if nothing:
         return "nothing to restore" if report.planned else "nothing was restored"

@@ -26,13 +26,21 @@ class Factory:
     """What to import, what of it to call, and with which arguments.
 
     ``spec`` is "module:factory"; the module may be a path that ends in ``.py``, the factory an
-    attribute of an attribute. ``root`` is the folder that goes first on ``sys.path``.
+    attribute of an attribute. ``root`` is the folder that goes first on ``sys.path``. ``option`` is
+    where the user named it; ``takes_arguments`` whether he can give it any.
     """
 
     spec: str
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""
+    option: str = ""
+    takes_arguments: bool = True
+
+    @property
+    def where(self) -> str:
+        """What an error is about: ``--optimizer train:make_optimizer``."""
+        return f"{self.option} {self.spec}".lstrip()
 
 
 def build_module(factory: Factory, device: str = "meta") -> Any:
@@ -44,7 +52,7 @@ def build_module(factory: Factory, device: str = "meta") -> Any:
     model = _build(factory, device, (), bridge)
     if not bridge.is_module(model):
         raise FactoryError(
-            factory.spec, f"it gives {_a_kind(model)}", "a torch.nn.Module",
+            factory.where, f"it gives {_a_kind(model)}", "a torch.nn.Module",
             "name a function or class that returns the model alone",
         )  # fmt: skip
     return model
@@ -59,7 +67,7 @@ def build_optimizer(factory: Factory, model: Any, device: str = "meta") -> Any:
     optimizer = _build(factory, device, (model,), bridge)
     if not bridge.is_optimizer(optimizer):
         raise FactoryError(
-            factory.spec, f"it gives {_a_kind(optimizer)}", "a torch.optim.Optimizer",
+            factory.where, f"it gives {_a_kind(optimizer)}", "a torch.optim.Optimizer",
             "name a function that is given the model and returns its optimizer",
         )  # fmt: skip
     return optimizer
@@ -84,15 +92,15 @@ def _build(factory: Factory, device: str, first: Sequence[Any], bridge: Any) -> 
         raise FactoryError(f"device {device}", fault, "a device that torch has here", "")
     module_name, _, attribute = factory.spec.rpartition(":")
     if not module_name or not all(part.isidentifier() for part in attribute.split(".")):
-        raise FactoryError(factory.spec, "it names no factory", _FORM)
+        raise FactoryError(factory.where, "it names no factory", _FORM)
     # What the user's code prints must not get between us and who reads our output.
     with _first_on_path(_folders(module_name, factory.root)), redirect_stdout(sys.stderr):
-        made = _attribute(_import(module_name, factory), attribute, factory.spec)
+        made = _attribute(_import(module_name, factory), attribute, factory.where)
         if bridge.is_module(made) and not first:
             return made
         if not callable(made):
             raise FactoryError(
-                factory.spec, f"it is {_a_kind(made)}", "a function or a class",
+                factory.where, f"it is {_a_kind(made)}", "a function or a class",
                 "name something that can be called",
             )  # fmt: skip
         return _called(factory, device, lambda: made(*first, *factory.args, **factory.kwargs),
@@ -105,12 +113,21 @@ def _called(
     try:
         return build_on(device, make)
     except (Exception, SystemExit) as exc:
-        advice = ""
-        if isinstance(exc, TypeError) and "argument" in str(exc):
-            advice = "its arguments can be given: --args '[...]' or --kwargs '{...}'"
-        elif device == "meta":
-            advice = "where it cannot run on the meta device, --device cpu makes a real model"
-        raise FactoryError(factory.spec, f"it failed: {user_fault(exc)}", "", advice) from exc
+        advice = _failed(exc, factory, device)
+        raise FactoryError(factory.where, f"it failed: {user_fault(exc)}", "", advice) from exc
+
+
+def _failed(exc: BaseException, factory: Factory, device: str) -> str:
+    """What may help a factory that raised: nothing of ours, where it missed a file or gave up."""
+    if isinstance(exc, SystemExit):
+        return "name a function that makes the model and parses no command line"
+    if isinstance(exc, TypeError) and "argument" in str(exc):
+        if factory.takes_arguments:
+            return "its arguments can be given: --args '[...]' or --kwargs '{...}'"
+        return "name a function that is given the model and nothing else"
+    if device == "meta" and not isinstance(exc, (OSError, ImportError)):
+        return "where it cannot run on the meta device, --device cpu makes a real model"
+    return ""
 
 
 def _import(name: str, factory: Factory) -> Any:
@@ -126,16 +143,16 @@ def _import(name: str, factory: Factory) -> Any:
             and f"{name}.".startswith(exc.name + ".")
         ):
             raise FactoryError(
-                factory.spec, f"there is no module {exc.name!r} here", _FORM,
+                factory.where, f"there is no module {exc.name!r} here", _FORM,
                 "run the command where `python -m` would find it, or name the file itself",
             ) from exc  # fmt: skip
         if isinstance(exc, FileNotFoundError) and name.endswith(".py"):
-            raise FactoryError(factory.spec, f"there is no file {name}", _FORM) from exc
+            raise FactoryError(factory.where, f"there is no file {name}", _FORM) from exc
         seen = f"importing it failed: {user_fault(exc)}"
         advice = ""
         if isinstance(exc, SystemExit):
             advice = "put what the script runs under `if __name__ == '__main__':`"
-        raise FactoryError(factory.spec, seen, "", advice) from exc
+        raise FactoryError(factory.where, seen, "", advice) from exc
 
 
 def _import_file(path: Path) -> Any:

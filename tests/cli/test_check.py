@@ -44,6 +44,7 @@ def breaks(): raise ValueError("no such size\\x1b[31m\\nand more")
 def reads_values(): return nn.Linear(int(torch.ones(1).item()), 1)
 def leaves(): raise SystemExit(5)
 def nothing(): return None
+def opens(): return open("no_such_weights.pt")
 def optimizer(model): return torch.optim.AdamW(model.parameters(), lr=1e-3)
 def slower(model): return torch.optim.AdamW(model.parameters(), lr=1e-4)
 def backwards(model): return torch.optim.AdamW(list(model.parameters())[::-1], lr=1e-3)
@@ -187,7 +188,8 @@ def test_nothing_is_changed_and_nothing_is_written(here):
         ("usercode:nothing", "it gives None; expected a torch.nn.Module"),
         ("usercode:needs", "missing 1 required positional argument: 'width'; its arguments"),
         ("usercode:breaks", r"usercode.py:24: ValueError: no such size\x1b[31m and more"),
-        ("usercode:leaves", "SystemExit: 5"),
+        ("usercode:leaves", "SystemExit: 5; name a function that makes the model and parses no"),
+        ("usercode:opens", "No such file or directory: 'no_such_weights.pt'"),
         ("usercode:reads_values", "--device cpu makes a real model"),
         ("quits:make", "quits.py:2: SystemExit: 3; put what the script runs under"),
         ("broken:make", "broken.py:1: SyntaxError"),
@@ -200,6 +202,31 @@ def test_what_is_wrong_with_the_factory_is_one_line(here, spec, said):
     assert said in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+    assert ("--device cpu" in result.stderr) == (
+        spec in ("usercode:breaks", "usercode:reads_values")
+    )
+
+
+@pytest.mark.parametrize("spec", ["usercode:same", "usercode:slowr", "nowhere:make"])
+def test_a_wrong_factory_of_the_optimizer_is_told_as_that(here, spec):
+    result = check("--model", "usercode:same", "--optimizer", spec)
+    assert result.exit_code == 11
+    told = result.stderr.splitlines()[-1]
+    assert told.startswith(f"error: --optimizer {spec}: ")
+    assert "--args" not in told
+
+
+def test_faults_are_told_in_options_and_not_in_arguments(here):
+    for spec in ("usercode:renamed", "usercode:other_head", "usercode:stranger"):
+        told = check("--model", spec).stdout
+        for word in ("allow_missing", "allow_unexpected", "on_shape", "apply_proposals"):
+            assert word not in told
+    assert "--on-shape skip or slice" in check("--model", "usercode:other_head").stdout
+    absent = check("--model", "usercode:same", "--use", "ema").stdout
+    assert "--use raw" in absent
+    assert "use=" not in absent
+    other = check("--model", "usercode:same", "--section", "modle").stdout
+    assert "--section model" in other
 
 
 def test_arguments_of_the_factory(here):

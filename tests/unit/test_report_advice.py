@@ -10,7 +10,7 @@ import pytest
 
 from ckptkit.report.advice import advise, globs_of
 from ckptkit.report.renaming import rename_rules
-from ckptkit.report.values import Line
+from ckptkit.report.values import ComponentReport, Line, Setting
 from ckptkit.types import Coverage
 from tests.unit.reports import component, disaster, report
 
@@ -89,10 +89,26 @@ def test_where_only_averaged_weights_are_stored_they_are_proposed():
     absent = component(status="absent", faults=("no raw weights",))
     assert [one.option for one in advise(report(absent, left=(("ema", ""),)))] == ["--use ema"]
     assert "leave 'model' out" in advise(report(absent))[0].why
+    assert advise(report(absent))[0].argument == "allow_missing=('model',)"
+
+
+def test_a_floor_is_not_advised_where_too_little_was_no_fault():
+    told = advice_on(Line("skipped", "a"), faults=("1 tensor has no memory",))
+    assert told == ()
+
+
+def test_a_choice_of_settings_is_not_advised_where_they_were_no_fault():
+    setting = Setting("optimizer, group 0", "lr", 0.1, 0.2, 0.2)
+    given = {"name": "optimizer", "kind": "optimizer", "status": "refused", "settings": (setting,)}
+    other = ComponentReport(**given, faults=("of another kind of optimizer than SGD",))
+    assert advise(report(other)) == ()
+    clash = ComponentReport(**given, faults=('lr is 1 here, and on_conflict="error"',))
+    assert [one.option for one in advise(report(clash))] == ["--on-conflict checkpoint"]
 
 
 def test_too_little_of_what_is_allowed_names_the_floor():
-    told = advice_on(Line("allowed", "a"), coverage=Coverage(1, 3, 1, 3))
+    little = ("only 1 of 3 tensors would be filled, where min_coverage asks for 50.0%",)
+    told = advice_on(Line("allowed", "a"), coverage=Coverage(1, 3, 1, 3), faults=little)
     assert told[0].option == "--min-coverage 0.33"
 
 

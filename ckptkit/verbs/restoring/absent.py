@@ -23,9 +23,8 @@ def absent(name: str, kind: str, place: Place, request: Request) -> Planned:
     if is_allowed(name, allowed) and not (allowed is True and kind == MODULE):
         line = Line("allowed", name, detail=f"{place.why}; it stays as it is")
         return Planned(ComponentReport(name=name, kind=kind, status="absent", lines=(line,)))
-    line = Line("missing", name, detail=place.why)
-    advice = f"leave it out of the targets, or allow_missing=({name!r},)"
-    faults = (f"{name}: {place.why}; {advice}",)
+    line = Line("missing", name)
+    faults = (f"{name}: {place.why}",)
     report = ComponentReport(name=name, kind=kind, status="absent", lines=(line,), faults=faults)
     return Planned(report, error=MismatchError)
 

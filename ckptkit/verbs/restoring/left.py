@@ -44,6 +44,8 @@ def left_sections(
             yield name, f"{told}mode {request.mode} leaves it"
         elif name == "model" and request.use == "ema" and "ema" in taken:
             yield name, "the averaged weights were taken instead"
+        elif part is not None and part.status == "absent":
+            yield name, f"{told}nothing of it was taken"
         elif name in _VALUES:
             yield name, f'{told}checkpoint.state("{name}") gives them'
         else:

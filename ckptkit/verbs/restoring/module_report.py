@@ -81,13 +81,19 @@ def _unfilled(made: ModulePlan, request: Request) -> tuple[list[str], list[str]]
     if lost and request.planned:
         notes.append(f"{META_NOTE} {some(lost)}")
     elif lost:
+        have, them = f"{len(lost)} tensors have", "them"
+        if len(lost) == 1:
+            have, them = "1 tensor has", "it"
         faults.append(
-            f"{len(lost)} tensors have no memory (meta device) and nothing fills them: "
-            f"{some(lost)}; make them on a real device first"
+            f"{have} no memory (meta device) and nothing fills {them}: {some(lost)}; make {them} "
+            "on a real device first"
         )
     if hidden and not request.planned:
+        what = "1 buffer that is never saved stays"
+        if len(hidden) > 1:
+            what = f"{len(hidden)} buffers that are never saved stay"
         notes.append(
-            f"{len(hidden)} buffers that are never saved stay on the meta device: {some(hidden)}; "
+            f"{what} on the meta device: {some(hidden)}; "
             "the code that makes the model has to make them"
         )
     return faults, notes

@@ -10,6 +10,7 @@ from ckptkit.verbs.restoring.planned import Request
 
 MODEL = "model"
 AVERAGES = "ema"
+NO_AVERAGES = "the checkpoint has no averaged weights"
 
 
 class Weights(NamedTuple):
@@ -37,14 +38,40 @@ def find_weights(name: str, wanted: tuple[Entry, ...], request: Request) -> Weig
         return Weights(name, None, f"the section {name} holds no state_dict")
     if name == MODEL and AVERAGES in document:
         return Weights(name, None, 'the checkpoint has only averaged weights; use="ema" takes them')
-    listed = ", ".join(str(key) for key in document) or "none"
-    return Weights(name, None, f"the checkpoint has no section of this name; it has {listed}")
+    return Weights(name, None, no_section(name, document))
+
+
+_MAX_LISTED = 12  # a state_dict that was saved as sections has thousands
+
+
+def no_section(name: str, document: MapNode) -> str:
+    """Say that there is no such section, which there are, and which one was probably meant."""
+    from difflib import get_close_matches
+
+    names = [str(key) for key in document]
+    listed = ", ".join(names[:_MAX_LISTED]) or "none"
+    if len(names) > _MAX_LISTED:
+        listed += f" and {len(names) - _MAX_LISTED:,} more"
+    near = get_close_matches(name, names, 1) or _with_weights(document)
+    meant = f"; did you mean {near[0]!r}?" if len(near) == 1 else ""
+    return f"the checkpoint has no section of this name{meant} (its sections: {listed})"
+
+
+def _with_weights(document: MapNode) -> list[str]:
+    """The sections that look like a model's state_dict: a tensor lies in them at once."""
+    return [
+        str(key)
+        for key, node in document.items()
+        if isinstance(node, MapNode) and any(type(one) is TensorNode for one in node.values())
+    ]
 
 
 def _averaged(name: str, document: MapNode, wanted: tuple[Entry, ...], request: Request) -> Weights:
     ema = document.get(AVERAGES)
     if not isinstance(ema, MapNode):
-        return Weights(AVERAGES, None, "the checkpoint has no averaged weights")
+        has_raw = isinstance(document.get(name), MapNode)
+        advice = '; without use="ema" the raw ones are taken' if has_raw else ""
+        return Weights(AVERAGES, None, f"{NO_AVERAGES}{advice}")
     own = ema.get(name)
     if "weights" not in ema and isinstance(own, MapNode):
         ema, source = own, f"{AVERAGES}/{name}"
