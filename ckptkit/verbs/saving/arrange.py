@@ -59,6 +59,7 @@ def arrange(document: MapNode, names: Collection[str]) -> Arranged:
         one.key: section
         for section in _VERBATIM
         for one in _claims(section, found.sections.get(section, ()), document)
+        if isinstance(one.node, MapNode)  # a list of states is no state
     }
     counted = [
         one.key
