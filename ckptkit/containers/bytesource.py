@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import NoReturn
 
+from ckptkit.containers.absent import absent
 from ckptkit.errors import (
     AccessDeniedError,
     CorruptFileError,
@@ -46,6 +47,13 @@ def raise_os_error(where: object, exc: OSError) -> NoReturn:
         raise AccessDeniedError(
             where, f"cannot be read ({reason})", advice="ask its owner, or run as its owner"
         ) from exc
+    if exc.errno == errno.ENAMETOOLONG:
+        raise NotFoundError(
+            where, "a name in it is longer than the file system allows", "an existing path",
+            "check that it is a path, and not a text",
+        ) from exc  # fmt: skip
+    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        raise absent(where) from exc
     if exc.errno in _ABSENT:
         raise NotFoundError(where, f"cannot be opened ({reason})", "an existing path") from exc
     raise CorruptFileError(

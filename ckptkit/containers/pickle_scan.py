@@ -123,7 +123,8 @@ def _resynced(data: bytes, stream: str, limits: Limits) -> Iterator[StreamScan]:
         if hit is None or left < 0:
             return
         left -= len(data) - hit.start()
-        attempt, position = _follow(data, f"{stream} +{hit.start()}", limits, hit.start(), 0)
+        name = f"{stream}, a pickle inside it from byte {hit.start()} on"
+        attempt, position = _follow(data, name, limits, hit.start(), 0)
         if is_telling(attempt.scan):
             yield attempt.scan
         # What was followed is not followed again: the next one begins behind its last new name.

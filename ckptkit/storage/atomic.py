@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ckptkit.errors import AccessDeniedError, NotFoundError, TargetExistsError, WriteFailedError
+from ckptkit.errors import (
+    AccessDeniedError,
+    CkptkitError,
+    NotFoundError,
+    TargetExistsError,
+    WriteFailedError,
+)
 from ckptkit.storage import kernel
 from ckptkit.storage.freespace import free_nbytes, require_free, storage_error
 from ckptkit.storage.leftovers import (
@@ -34,7 +40,7 @@ class Stage:
     def __init__(self, target: Path, root: Path, path: Path, *, replace: bool) -> None:
         self.path, self.committed = path, False
         self.left_behind: Path | None = None  # the old checkpoint, where it could not be removed
-        self._target, self._root, self._replace = target, root, replace
+        self._target, self.root, self._replace = target, root, replace
 
     def write_last(self, name: str, data: bytes) -> None:
         """Write and sync the file that seals the rest. Raises: as ``write_files``."""
@@ -47,14 +53,14 @@ class Stage:
         WriteFailedError, DiskFullError, AccessDeniedError. After an error the old one is intact.
         """
         try:
-            _sync_folders(self._root)
+            _sync_folders(self.root)
             old = self._swap_in()
             self._sync_parent(old)
             self.committed = True
         except OSError as exc:
             raise storage_error(exc, self._target, 0, free_nbytes(self._target.parent)) from exc
         # Only now: the parent is synced, so no crash can bring back the name of what is removed.
-        for path in {old, self._root} - {None, self._target}:
+        for path in {old, self.root} - {None, self._target}:
             if path is not None and os.path.lexists(path) and not remove(path):
                 self.left_behind = path
 
@@ -112,11 +118,21 @@ def stage(
     staged = Stage(target, root, root / target.name if is_file else root, replace=replace)
     try:
         yield staged
+    except CkptkitError as exc:
+        _name_the_target(exc, staged, target)
+        raise
     finally:
         if not staged.committed:
             remove(root)  # what cannot be removed, the next writer removes
         if lock is not None:
             kernel.close_quietly(lock)
+
+
+def _name_the_target(exc: CkptkitError, staged: Stage, target: Path) -> None:
+    """Say where it was to be, and not under which hidden name it lay, which is gone already."""
+    for hidden in (staged.path, staged.root):
+        exc.where = exc.where.replace(str(hidden), str(target))
+    exc.args = (exc.where, *exc.args[1:])
 
 
 def _require_parent(target: Path) -> Path:

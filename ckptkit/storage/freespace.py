@@ -55,21 +55,38 @@ def storage_error(
     """The project's own error for what the operating system said about ``where``."""
     said = f"{exc.strerror or exc} ({errno.errorcode.get(exc.errno or 0, exc.errno)})"
     if exc.errno in FULL:
-        reasons = {
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EFBIG: "a file of this size is not allowed here (limit of the file system or of"
-            " the process)",
-        }
-        return disk_full(where, needed_nbytes, free, reasons.get(exc.errno or 0, ""))
+        return _limit_hit(exc, where, needed_nbytes) or disk_full(where, needed_nbytes, free)
     if exc.errno in REFUSED:
         return AccessDeniedError(
             where, said, "to be allowed to write", "check its owner, its mode and the mount"
         )
     if exc.errno == errno.ENOENT:
         return NotFoundError(where, said, "the folder to exist", "create it first")
+    if exc.errno == errno.ENAMETOOLONG:
+        return WriteFailedError(
+            where, said, "a name that is short enough for the file system",
+            "choose a shorter one: while it is written it has a hidden name, which is longer",
+        )  # fmt: skip
     return WriteFailedError(
         where,
         said,
         "every write, sync and rename to succeed",
         "check the disk (dmesg, SMART, the mount); older checkpoints are as they were",
     )
+
+
+def _limit_hit(exc: OSError, where: Path, needed_nbytes: int) -> DiskFullError | None:
+    """What stopped a write where the disk itself has room; None where it has not."""
+    limits = {
+        errno.EDQUOT: ("the disk quota is used up", "free some of your files, or ask for more"),
+        errno.EFBIG: (
+            "a limit on the size of a file was hit (ulimit -f, a quota or the file system's own)",
+            "raise it (ulimit -f unlimited) or choose another destination",
+        ),
+    }
+    if exc.errno not in limits:
+        return None
+    seen, advice = limits[exc.errno]
+    needed = f"room for {needed_nbytes:,} bytes" if needed_nbytes else ""
+    kept = "nothing was left behind and older checkpoints are as they were"
+    return DiskFullError(where, seen, needed, f"{advice}; {kept}")

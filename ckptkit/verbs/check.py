@@ -30,9 +30,9 @@ def check(
     from ckptkit.verbs.restore import plan_restore
 
     if not os.path.lexists(path):
-        from ckptkit.errors import NotFoundError
+        from ckptkit.containers.absent import absent
 
-        raise NotFoundError(path, "there is nothing here", "a checkpoint", "")
+        raise absent(path)
     targets = {section: build_module(model, device)}
     if optimizer is not None:
         targets["optimizer"] = build_optimizer(optimizer, targets[section], device)

@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 
 from ckptkit.errors import LimitExceededError, MismatchError
 from ckptkit.nodes import TensorNode
+from ckptkit.verbs.danger_notice import danger_notices
 from ckptkit.verbs.exporting.hf_folder import plan_hf
 from ckptkit.verbs.exporting.safetensors_files import plan_safetensors
 from ckptkit.verbs.exporting.selection import Selection
@@ -108,7 +109,10 @@ def _report(
         tensor_nbytes=_nbytes(tensors),
         missing=plan.missing,
         left_out=plan.left_out,
-        notices=(*checkpoint.notices, *selection.notices, *plan.notices),
+        notices=(
+            *danger_notices(checkpoint.opened), *checkpoint.notices, *selection.notices,
+            *plan.notices,
+        ),
         dry_run=options.dry_run,
         proved=not options.dry_run,
     )

@@ -12,6 +12,7 @@ from ckptkit.tree import path_text
 from ckptkit.types import DEFAULT_LIMITS, Limits, Notice
 from ckptkit.verbs.accounting import Placed
 from ckptkit.verbs.caveats import caveats
+from ckptkit.verbs.danger_notice import danger_notices
 from ckptkit.verbs.evolving.account import is_told
 from ckptkit.verbs.evolving.asked import Evolved, Versions, account, evolve
 from ckptkit.verbs.open import Checkpoint, load
@@ -180,7 +181,7 @@ def _report(
         steps=(*checkpoint.steps, *migration.titles),
         placed=placed,
         sealing=sealing,
-        notices=(*checkpoint.notices, *notices),
+        notices=(*danger_notices(checkpoint.opened), *checkpoint.notices, *notices),
         proved=sealing.proved,
     )
 

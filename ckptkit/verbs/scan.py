@@ -133,7 +133,7 @@ def scan(
 def report(path: FilePath, container: str, scans: Iterable[StreamScan]) -> ScanReport:
     """Judge the streams of one file. ``scans`` may stop with a CkptkitError."""
     found = _Findings()
-    found.take(scans)
+    found.take(scans, path)
     has_none = not found.streams and not found.skipped and not found.errors
     return found.report(path, container, FileCounts(1, int(bool(found.streams)), int(has_none)))
 
@@ -160,7 +160,7 @@ def _scan_folder(probe: Probe, limits: Limits, progress: Progress | None) -> Sca
     for file in scan_tree(probe.path, limits, registered, progress):
         seen += 1
         n_streams, n_skipped = len(found.streams), len(found.skipped)
-        found.take(file.scans)
+        found.take(file.scans, probe.path / file.name)
         if file.error is not None:
             found.errors.append(file.error)
         if file.refusal is not None:
@@ -180,7 +180,7 @@ def _scan_folder(probe: Probe, limits: Limits, progress: Progress | None) -> Sca
 
 def _ask_plugin(container: Container, probe: Probe, limits: Limits, found: _Findings) -> None:
     if container.name not in _OUR_FOLDERS:
-        found.take(container.scan(probe, limits))
+        found.take(container.scan(probe, limits), probe.path)
 
 
 class _Findings:
@@ -193,15 +193,15 @@ class _Findings:
         self.errors: list[CkptkitError] = []
         self.skipped: list[Skipped] = []
 
-    def take(self, scans: Iterable[StreamScan]) -> None:
+    def take(self, scans: Iterable[StreamScan], file: FilePath) -> None:
         """Keep what streams say; if their container breaks, what it gave until then."""
         try:
             for scan in scans:
-                self._take_one(scan)
+                self._take_one(scan, file)
         except CkptkitError as exc:
-            self.errors.append(exc)
+            self.errors.append(_placed(exc, file))
 
-    def _take_one(self, scan: StreamScan) -> None:
+    def _take_one(self, scan: StreamScan, file: FilePath) -> None:
         left_out = [notice for notice in scan.notices if notice.code == NOT_SCANNED]
         for notice in left_out:
             error = ForeignFormatError(
@@ -212,7 +212,7 @@ class _Findings:
             self.streams.append(scan.stream)
         self.notices += (*scan.notices, *self.table.add(scan))
         if scan.error is not None:
-            self.errors.append(scan.error)
+            self.errors.append(_placed(scan.error, file))
 
     def report(self, path: FilePath, container: str, counts: FileCounts) -> ScanReport:
         """Everything that was taken, with its verdict."""
@@ -235,3 +235,12 @@ class _Findings:
         if level in ("known", "unknown") and (self.errors or not is_whole):
             return "unreadable" if self.errors else "incomplete"
         return _VERDICT_OF.get(level, level)
+
+
+def _placed(error: CkptkitError, file: FilePath) -> CkptkitError:
+    """The same error with the file in its place: a stream knows only its own name."""
+    if str(file) in error.where or file.name in error.where:
+        return error
+    placed = type(error)(f"{file}: {error.where}", error.seen, error.expected, error.advice)
+    placed.rescue = ""  # the container's own breakage says it, once a file
+    return placed

@@ -243,3 +243,12 @@ def test_a_migrator_is_written_and_used(call, source, tmp_path, monkeypatch):
     assert told["text"] == (tmp_path / "m.py").read_text()
     assert call("migrate", "--autogenerate", "today:make", source, "--out", "m.py").exit_code == 42
     assert call("migrate", "--autogenerate", "today:make", source).stdout == told["text"]
+
+
+def test_a_file_that_would_run_code_is_migrated_with_a_warning(call, zoo, tmp_path):
+    done = call("migrate", zoo / "evil.pt", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "danger: unpickling the source would run" in done.stdout
+    assert "system" in done.stdout
+    honest = call("migrate", zoo / "training.pt", tmp_path / "other")
+    assert "danger" not in honest.stdout

@@ -7,6 +7,7 @@ import os
 import pickle
 
 import pytest
+import torch
 
 
 def as_json(call, *words):
@@ -125,3 +126,16 @@ def test_scanning_imports_nothing_that_a_file_names(spawn, zoo, name):
     import sys
 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_what_is_broken_in_a_folder_is_told_with_its_file(call, tmp_path):
+    for name in ("a", "b"):
+        torch.save({"w": torch.ones(3)}, tmp_path / f"{name}.pt")
+        data = (tmp_path / f"{name}.pt").read_bytes()
+        at = data.index(b"_rebuild_tensor_v2")
+        (tmp_path / f"{name}.pt").write_bytes(data[: at + 20])
+    done = call("scan", tmp_path)
+    broken = done.stdout.partition("broken")[2].partition("notes")[0].strip().splitlines()
+    assert len(broken) >= 4
+    assert all(f"{tmp_path}/a.pt" in line or f"{tmp_path}/b.pt" in line for line in broken)
+    assert " +" not in done.stdout

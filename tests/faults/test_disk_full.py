@@ -136,7 +136,7 @@ def test_too_little_space_is_refused_before_anything_is_written(tmp_path):
 def test_a_file_larger_than_the_process_may_write(tmp_path, allocates):
     target = prepare(tmp_path / "run", OLD)
     system = lacking() if allocates else lacking("fallocate")
-    refused = pytest.raises(DiskFullError, match="size is not allowed")
+    refused = pytest.raises(DiskFullError, match="size of a file")
     with file_size_limit(1 << 20), refused, intercepted(system):
         save(target, NEW, replace=True)
     assert read(target) == OLD
