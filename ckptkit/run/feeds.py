@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from torch.utils.data import IterableDataset
+
 from ckptkit.errors import MismatchError
 from ckptkit.run.loaders import Place, ResumableLoader
+from ckptkit.run.order import mix
+from ckptkit.run.rng import seed_streams, undisturbed
 
 
 class Feed(Protocol):
@@ -78,11 +82,11 @@ class OwnStateFeed:
 
     def __init__(self, loader: Any, keeper: Any) -> None:
         self._loader, self._keeper = loader, keeper
-        self._batches = 0
+        self._batches, self._place = 0, Place(0, 0, 0)
 
     def begin(self, place: Place) -> None:
         """Begin an epoch: a sampler or dataset that wants its number gets it."""
-        self._batches = 0
+        self._batches, self._place = 0, place
         for one in (getattr(self._loader, "sampler", None), getattr(self._loader, "dataset", None)):
             set_epoch = getattr(one, "set_epoch", None)
             if set_epoch is not None:
@@ -98,7 +102,14 @@ class OwnStateFeed:
         self._keeper.load_state_dict(state["state"])
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self._loader:
+        place = self._place
+        with undisturbed():  # what it draws to begin is not drawn twice where it goes on
+            seed_streams(mix(place.seed, place.epoch))
+            batches = iter(self._loader)
+        return self._counted(batches)
+
+    def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
             self._batches += 1
             yield batch
 
@@ -123,7 +134,8 @@ def feed_of(loader: Any, seed: int) -> Feed:
             "a DataLoader, or a loader with state_dict and load_state_dict",
             "wrap what makes them in a Dataset, or use run.steps() if it draws them at random",
         )  # fmt: skip
-    if _keeps_state(dataset) and not hasattr(dataset, "__getitem__"):
+    stream = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
+    if _keeps_state(dataset) and stream:
         if getattr(loader, "num_workers", 0):
             raise MismatchError(
                 "batches()", "the state of a stream lies in its workers", "num_workers=0",

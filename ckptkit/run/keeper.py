@@ -49,11 +49,14 @@ class Keeper:
 
     # -- what the loop tells ----------------------------------------------------------------------
 
+    def at_row(self, place: Mark) -> None:
+        """In a loop of steps: record the means, if it is time."""
+        if self.means is not None:
+            self._step_row(place)
+
     def at_step(self, mark: Mark) -> None:
         """Save if it is time; stop if somebody asked."""
         self._saver.look()
-        if self.means is not None:
-            self._step_row(mark)
         why = why_save_step(self._policy, mark.steps, time.monotonic(), self._saved)
         if self._improved and self.means is not None:
             why = why or "the best so far"

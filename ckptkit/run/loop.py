@@ -22,6 +22,9 @@ from ckptkit.run.rng import put_back, take_mark
 class Listener(Protocol):
     """Who is told of save points. Each call may save, and may leave by an exception."""
 
+    def at_row(self, place: Mark) -> None:
+        """A step was completed; what takes means away does it now, before the mark is put."""
+
     def at_step(self, mark: Mark) -> None:
         """An optimizer step was completed, and the body around it."""
 
@@ -53,6 +56,7 @@ class Loop:
         self._feeds: dict[str, tuple[Any, Feed]] = {}
         self._pending: Mark | None = None  # a resume whose streams are not put back yet
         self._claims: dict[str, Any] = {}  # places of that resume that no loader has taken yet
+        self._ended: dict[str, Any] = {}  # of loaders that keep their own state: the last epoch's
         self._under_way: list[str] = []  # names of feeds whose batches are being handed out
         self.means = Means()
         self.mark = Mark()
@@ -61,7 +65,8 @@ class Loop:
     def resume(self, mark: Mark) -> None:
         """Stand at ``mark``; its random streams are put back when the first item is handed out."""
         self.mark = self._pending = mark
-        self._claims = {**mark.places, **mark.loaders}
+        self._claims = {**mark.places, **mark.loaders} if mark.epoch_open else {}
+        self._ended = {**mark.ended} if mark.epoch_open else {**mark.ended, **mark.loaders}
         self._counter.steps = mark.steps
         self._in_flight = mark.micro_batches
         self.means.restore(mark.means)
@@ -81,10 +86,12 @@ class Loop:
             return
         while self.mark.epochs < target and not self._listener.ended:
             if not self.mark.epoch_open:
-                self._claims.clear()
                 self._streams()
                 self.means.clear()
-                self.mark = replace(self.mark, epoch_open=True, places={}, loaders={}, means={})
+                ended = {**self.mark.ended, **self.mark.loaders}
+                self.mark = replace(
+                    self.mark, epoch_open=True, places={}, loaders={}, ended=ended, means={}
+                )
             yield self.mark.epochs
             if self._cut:
                 break  # the script ended it inside, so it is not complete
@@ -175,6 +182,7 @@ class Loop:
             self._counter.steps += 1
         if self._counter.steps > self.mark.steps:
             self._in_flight = 0
+            self._listener.at_row(replace(self.mark, steps=self._counter.steps))
             self._take()
             self._listener.at_step(self.mark)
         else:
@@ -233,7 +241,8 @@ class Loop:
 
     def _stand(self, feed: Feed, name: str) -> None:
         """Bring a feed to where a resume says that it was, or to the epoch's beginning."""
-        stored = self._claims.pop(name, None)
+        ended = self._ended.pop(name, None)
+        stored = self._claims.pop(name, ended)
         feed.begin(Place(self._seed, self.mark.epochs, 0))
         if stored is not None:
             feed.go_to(stored)

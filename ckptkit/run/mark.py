@@ -25,6 +25,7 @@ class Mark:
     micro_batches: int = 0
     places: Mapping[str, Place] = field(default_factory=dict)
     loaders: Mapping[str, Any] = field(default_factory=dict)  # of those that keep their own state
+    ended: Mapping[str, Any] = field(default_factory=dict)  # theirs, as the last epoch left them
     means: Mapping[str, list[float]] = field(default_factory=dict)
     rng: RngMark | None = None
 
@@ -46,7 +47,8 @@ class Mark:
     def data(self) -> dict[str, Any]:
         """The section ``data``: the place of every loader, by its name."""
         places = {name: place._asdict() for name, place in self.places.items()}
-        return {"places": places, "loaders": dict(self.loaders)}
+        data = {"places": places, "loaders": dict(self.loaders)}
+        return {**data, "ended": dict(self.ended)} if self.ended else data
 
 
 def mark_from(progress: Mapping[str, Any], data: Mapping[str, Any], rng: RngMark | None) -> Mark:
@@ -66,6 +68,7 @@ def mark_from(progress: Mapping[str, Any], data: Mapping[str, Any], rng: RngMark
         micro_batches=int(progress.get("micro_batches") or 0),
         places=places,
         loaders=data.get("loaders") or {},
+        ended=data.get("ended") or {},
         means=progress.get("means") or {},
         rng=rng,
     )

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ckptkit.errors import NotFoundError
-from tests.run.small import Small, Worsening, came_from, only_run, raising_at, resumed, trained
+from tests.run.small import Worsening, came_from, only_run, raising_at, resumed, trained
 
 
 def test_auto_begins_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):
