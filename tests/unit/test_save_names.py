@@ -77,6 +77,25 @@ def test_averages_get_their_section_and_no_weights_of_the_model(tmp_path):
     assert torch.equal(model[0].weight, trained(seed=2)[0][0].weight)
 
 
+def test_the_state_of_an_averaged_model_gets_the_names_of_the_model(tmp_path):
+    model, _, state = training_dict()
+    average = torch.optim.swa_utils.AveragedModel(trained(seed=2)[0])
+    for more in ({}, {"extra": {"mine": 1}}):
+        report = ckptkit.save(tmp_path / "c", {**state, "swa_model": average.state_dict(), **more})
+        assert ("ema" in report.sections) is not bool(more)
+        if more:
+            assert restored(tmp_path / "c")["extra"] == {"mine": 1}
+    ckptkit.save(tmp_path / "c", {**state, "swa_model": average.state_dict()})
+    ckptkit.restore(tmp_path / "c", {"model": model}, use="ema")
+    assert torch.equal(model[0].weight, average.module[0].weight)
+
+
+def test_a_list_of_states_is_no_state(tmp_path):
+    _, optimizer = trained()
+    report = save_plain(tmp_path / "c", {"optimizers": [optimizer.state_dict()]})
+    assert report.sections == ("optimizers",)
+
+
 def test_names_that_two_could_claim_stay_as_they_are(tmp_path):
     (one, _), (other, _) = trained(), trained(seed=1)
     state = {"net": one.state_dict(), "network": other.state_dict(), "student": one.state_dict()}

@@ -107,9 +107,11 @@ def _counted(
     reading = TrainingDict().interpret(view)
     chain = run_chain(reading.document, reading.version)
     moves = compose_moves(reading.moves, chain.moves)
-    homeless = {move.source[0] for move in moves if move.target[0] == "extra"}
-    if homeless:
-        return _counted(document, [name for name in names if name not in homeless])
+    left = {move.source[0] for move in moves if move.target[0] == "extra"}
+    if "extra" not in document:  # then what an average has beside its weights may go there
+        left -= {move.source[0] for move in moves if move.target[0] != "extra"}
+    if left:
+        return _counted(document, [name for name in names if name not in left])
     told = tuple(notice for notice in reading.notices if notice.code in _TOLD_OF_COUNTS)
     return chain.document, moves, told
 
