@@ -12,9 +12,13 @@ from ckptkit.cli.moved import Moved, summarise_moves
 from ckptkit.cli.render_notices import notice_lines
 from ckptkit.cli.safe_text import safe
 from ckptkit.cli.screen import facts, lines, table, text
+from ckptkit.report.collapse import collapse
 from ckptkit.tree.paths import path_text
 
 _MAX_TARGETS = 3  # names that a family went to
+_FEW = 3  # so many names of one family are told one by one
+_METADATA = "/._metadata/"
+_NUMBER = re.compile(r"[0-9]+")
 _MAX_LEFT = 20  # entries of a source that are shown as staying
 
 
@@ -50,17 +54,11 @@ def render_tree(report: Any) -> Iterator[Any]:
 
 def _moves(report: Any, *, every: bool) -> Any:
     exact = [row for row in report.placed if every or not row.derived]
-    rows = [
-        Moved(
-            path_text(row.source),
-            "nowhere" if row.target is None else path_text(row.target),
-            1,
-            row.nbytes,
-            row.note,
-        )
-        for row in exact
-    ]
-    derived = [] if every else _derived([row for row in report.placed if row.derived])
+    rows = [_moved(row) for row in exact]
+    derived = [] if every else [_moved(row) for row in report.placed if row.derived]
+    shown = summarise_moves(rows, every=every)
+    if not every:
+        shown = [*_families(shown, _FEW), *_families(_without_versions(derived), 1)]
     told = " ".join(notice.message for notice in report.notices)  # once is enough
     return table(
         ("key", "leaves", "bytes", "went to", "note"),
@@ -72,29 +70,48 @@ def _moves(report: Any, *, every: bool) -> Any:
                 row.target,
                 "" if row.note in told else safe(row.note),
             )
-            for row in (*summarise_moves(rows, every=every), *derived)
+            for row in shown
         ],
         numbers=("leaves", "bytes"),
     )
 
 
-def _derived(rows: list[Any]) -> list[Moved]:
-    """Leaves of which operations made others: those of one family in one line."""
-    from ckptkit.report.collapse import collapse
+def _moved(row: Any) -> Moved:
+    target = "nowhere" if row.target is None else path_text(row.target)
+    return Moved(path_text(row.source), target, 1, row.nbytes, row.note)
 
-    targets = ["nowhere" if row.target is None else path_text(row.target) for row in rows]
-    kinds = [
-        (re.sub(r"[0-9]+", "", target), row.note) for target, row in zip(targets, rows, strict=True)
-    ]
-    told = []
-    for group in collapse([path_text(row.source) for row in rows], kinds):
-        members = [rows[number] for number in group.members]
-        into = collapse(list(dict.fromkeys(targets[number] for number in group.members)))
+
+def _without_versions(rows: list[Moved]) -> list[Moved]:
+    """The versions of modules, which torch keeps as an attribute, in one row a section."""
+    told: dict[object, Moved] = {}
+    for number, row in enumerate(rows):
+        head, sign, _ = row.source.partition(_METADATA)
+        if not sign:
+            told[number] = row
+            continue
+        key, place = (head, row.note), f"{head}{_METADATA}*"
+        before = told.get(key, Moved(place, place, 0, 0, row.note))
+        told[key] = before._replace(leaves=before.leaves + 1, nbytes=before.nbytes + row.nbytes)
+    return list(told.values())
+
+
+def _families(rows: list[Moved], most: int) -> list[Moved]:
+    """Rows of more than ``most`` names that differ in their indices only become one; in order."""
+    told: list[tuple[int, Moved]] = [(i, row) for i, row in enumerate(rows) if row.leaves > 1]
+    alone = [(i, row) for i, row in enumerate(rows) if row.leaves == 1]
+    kinds = [(_NUMBER.sub("", row.target), row.note) for _, row in alone]
+    for group in collapse([row.source for _, row in alone], kinds):
+        members = [alone[number] for number in group.members]
+        if len(members) <= most:
+            told += members
+            continue
+        first = members[0]
+        into = collapse(list(dict.fromkeys(row.target for _, row in members)))
         shown = ", ".join(one.pattern for one in into[:_MAX_TARGETS])
         shown += ", ..." if len(into) > _MAX_TARGETS else ""
-        nbytes = sum(row.nbytes for row in members)
-        told.append(Moved(group.pattern, shown, group.size, nbytes, members[0].note))
-    return told
+        nbytes = sum(row.nbytes for _, row in members)
+        told.append((first[0], Moved(group.pattern, shown, group.size, nbytes, first[1].note)))
+    return [row for _, row in sorted(told, key=lambda pair: pair[0])]
 
 
 def _advised(reason: str) -> str:

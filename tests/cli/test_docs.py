@@ -113,3 +113,8 @@ def test_the_error_object_is_documented(call):
 
 def test_the_limit_of_the_example_exists():
     assert set(re.findall(r"--limit (max_\w+)=", DOCS)) <= set(Limits.__slots__)
+
+
+def test_the_synopsis_lists_every_command():
+    synopsis = re.search(r"```\nckptkit ([^\n]*)\n```", DOCS)[1]
+    assert synopsis.split(" | ") == list(COMMANDS)

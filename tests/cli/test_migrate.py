@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors import safe_open
 
 
@@ -252,3 +253,28 @@ def test_a_file_that_would_run_code_is_migrated_with_a_warning(call, zoo, tmp_pa
     assert "system" in done.stdout
     honest = call("migrate", zoo / "training.pt", tmp_path / "other")
     assert "danger" not in honest.stdout
+
+
+def test_a_hundred_keys_that_moved_by_a_rule_are_few_rows(call, tmp_path):
+    model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(30)))
+    model.add_module("norm", torch.nn.LayerNorm(4))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state, tmp_path / "old.pt")
+    (tmp_path / "mine.py").write_text(
+        "from ckptkit.plugin import Rename, SectionMigrator, Split\n"
+        "MIGRATORS = [SectionMigrator(trainer='t', section='model', start=1, stop=2, title='x',\n"
+        "    operations=(Rename({r'([0-9]+)\\.(.*)': r'blocks.\\1.\\2'}),\n"
+        "                Split('blocks.3.weight', ('blocks.3.a', 'blocks.3.b'), 0)))]\n"
+    )
+    words = ("migrate", tmp_path / "old.pt", tmp_path / "new", "--migrators", tmp_path / "mine.py")
+    done = call(*words, "--dry-run")
+    assert done.exit_code == 0, done.output
+    rows = done.stdout.split("\n\n")[1].splitlines()
+    assert len(rows) < 25
+    assert sum("._metadata" in row for row in rows) == 1
+    assert "blocks." in done.stdout
+    every = call(*words, "--dry-run", "--every").stdout
+    assert len(every.splitlines()) > 200

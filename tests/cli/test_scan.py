@@ -135,7 +135,7 @@ def test_what_is_broken_in_a_folder_is_told_with_its_file(call, tmp_path):
         at = data.index(b"_rebuild_tensor_v2")
         (tmp_path / f"{name}.pt").write_bytes(data[: at + 20])
     done = call("scan", tmp_path)
-    broken = done.stdout.partition("broken")[2].partition("notes")[0].strip().splitlines()
+    broken = done.stdout.partition("  broken  ")[2].partition("\n  notes")[0].splitlines()
     assert len(broken) >= 4
     assert all(f"{tmp_path}/a.pt" in line or f"{tmp_path}/b.pt" in line for line in broken)
     assert " +" not in done.stdout
