@@ -11,9 +11,11 @@ from ckptkit.algebra.migrator import migrator
 from ckptkit.algebra.names import Drop, Rename
 from ckptkit.algebra.operation import Action, Applied, Operation
 from ckptkit.algebra.parts import Concat, Split
-from ckptkit.algebra.run import Ran, Step, inverse_of, run
+from ckptkit.algebra.run import Ran, inverse_of, run
 from ckptkit.algebra.shapes import Reshape, Slice, Transpose
 from ckptkit.algebra.stacks import Stack, Unstack
+from ckptkit.algebra.step import Step
+from ckptkit.algebra.ties import check_ties
 from ckptkit.protocols import SectionMigrator
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Step",
     "Transpose",
     "Unstack",
+    "check_ties",
     "inverse_of",
     "migrator",
     "run",

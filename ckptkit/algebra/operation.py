@@ -20,6 +20,7 @@ State = Mapping[str, Node]
 #: the key has their identities, which must not be given to others meanwhile.
 Memo = dict[Any, tuple[tuple[Node, ...], tuple[Node, ...]]]
 _MAX_SHOWN = 3
+_MARKS = ("optional", "one_way", "untie")  # of who may do what, not of what is done
 
 
 class Action(NamedTuple):
@@ -41,11 +42,14 @@ class Operation:
     """One change of a state. Values: equal fields, equal operations.
 
     ``optional``: it is no error if no name matches. ``one_way``: nobody need take it back, so it
-    is not checked that one could. Subclasses say ``actions``, ``make`` and ``inverse``.
+    is not checked that one could. ``untie``: tied tensors of which it changes some are tied no
+    more from here on, which is refused otherwise. Subclasses say ``actions``, ``make`` and
+    ``inverse``.
     """
 
     optional: bool = field(default=False, kw_only=True)
     one_way: bool = field(default=False, kw_only=True)
+    untie: bool = field(default=False, kw_only=True)
 
     #: Fields that say which names are meant, not what is done to them.
     NAMED: ClassVar[tuple[str, ...]] = ()
@@ -103,7 +107,7 @@ class Operation:
         """Equal for two actions that make the same tensors; None where that cannot be said."""
         if not nodes or not all(isinstance(node, TensorNode) for node in nodes):
             return None
-        said = [f.name for f in fields(self) if f.name not in (*self.NAMED, "optional", "one_way")]
+        said = [f.name for f in fields(self) if f.name not in (*self.NAMED, *_MARKS)]
         values = repr([getattr(self, name) for name in said])  # 0.0 is not -0.0
         views = tuple(node.same_view() for node in nodes)
         return type(self), values, views

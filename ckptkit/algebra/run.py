@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ckptkit.algebra.operation import Action, Memo, Operation, State
+from ckptkit.algebra.operation import Memo, Operation, State
+from ckptkit.algebra.step import Step
+from ckptkit.algebra.ties import check_ties
 from ckptkit.nodes import Node
-
-
-class Step(NamedTuple):
-    """One operation and what it did."""
-
-    operation: Operation
-    actions: tuple[Action, ...]
 
 
 class Ran(NamedTuple):
@@ -27,7 +22,7 @@ def run(operations: Iterable[Operation], state: State, memo: Memo | None = None)
     """Apply ``operations`` in order. ``state`` stays as it is; no tensor is read.
 
     ``memo`` is shared between the states of one checkpoint, so that ties between them last.
-    Raises: MigrationError.
+    Raises: MigrationError, also for tied tensors that would be tied no more.
     """
     memo = {} if memo is None else memo
     now, steps = dict(state), []
@@ -35,6 +30,7 @@ def run(operations: Iterable[Operation], state: State, memo: Memo | None = None)
         applied = operation.apply(now, memo)
         steps.append(Step(operation, applied.actions))
         now = applied.state
+    check_ties(state, steps, now)
     return Ran(now, tuple(steps))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ckptkit.algebra import Operation, Step
+from ckptkit.algebra import Operation, Step, check_ties
 from ckptkit.algebra.operation import Memo, State
 from ckptkit.errors import MigrationError
 from ckptkit.nodes import MapNode
@@ -177,13 +177,15 @@ def _joined(done: SectionMigration, way: _Way, pieces: list[Piece]) -> SectionMi
 
 def _ran(way: _Way, state: State, memo: Memo) -> _Run:
     """Every operation of the way. Raises: MigrationError, which names the migrator first."""
-    states, steps = [state], []
+    states, steps = [state], list[Step]()
     for leg in way.legs:
+        first = len(steps)
         try:
             for operation in _operations(leg):
                 applied = operation.apply(states[-1], memo)
                 states.append(applied.state)
                 steps.append(Step(operation, applied.actions))
+            check_ties(states[first], steps[first:], states[-1])
         except MigrationError as exc:
             where = f"{leg.title}: {exc.where}"
             raise MigrationError(where, exc.seen, exc.expected, exc.advice) from exc
