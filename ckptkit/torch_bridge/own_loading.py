@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 import torch
 
 from ckptkit.nodes import MapNode, Node, TensorNode
+from ckptkit.torch_bridge.reaching import reaches_the_original
 from ckptkit.torch_bridge.revive import revive
 from ckptkit.torch_bridge.revived_memory import torch_dtype
+
+#: What torch keeps in every module; all but the hooks of loading has no part in loading.
+_TORCH_HAS = frozenset(vars(torch.nn.Module()))
 
 
 class Outcome(NamedTuple):
@@ -42,10 +46,10 @@ def rehearse(
 ) -> Outcome | None:
     """Do the same on a copy that has no memory; None where that says nothing.
 
-    Nothing of the module is changed: a submodule whose hooks hold on to the module itself is not
-    rehearsed, and neither is one whose values only exist when they are read.
+    Nothing of the module is changed: a submodule whose code may hold on to the module itself is
+    not rehearsed, and neither is one whose values only exist when they are read.
     """
-    if any(_is_hard_to_copy(hook) for hook in _hooks(part)):
+    if reaches_the_original(_code_of(part)):
         return None
     values = {name: _shadow(node) for name, node in state.items()}
     if any(value is None for value in values.values()):
@@ -108,20 +112,10 @@ def _without_memory(part: torch.nn.Module) -> dict[int, Any]:
     return memo
 
 
-def _hooks(part: torch.nn.Module) -> Iterator[Any]:
+def _code_of(part: torch.nn.Module) -> Iterator[Any]:
+    """What loading may call that a copy takes over: hooks, and attributes of the modules."""
     for module in part.modules():
         for name in ("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"):
             for hook in getattr(module, name, {}).values():
-                yield getattr(hook, "hook", hook)
-
-
-def _is_hard_to_copy(hook: Any) -> bool:
-    """Say whether a copy of the hook would go on working on the original module."""
-    for cell in getattr(hook, "__closure__", None) or ():
-        try:
-            held = cell.cell_contents
-        except ValueError:  # nothing was put into it yet
-            continue
-        if isinstance(held, (torch.nn.Module, torch.Tensor)):
-            return True
-    return False
+                yield getattr(hook, "hook", hook)  # torch leads its own weak reference to the copy
+        yield from (value for name, value in vars(module).items() if name not in _TORCH_HAS)
