@@ -118,7 +118,11 @@ class Loop:
                 except StopIteration:
                     break
                 self._streams()
-                yield from self._body(batch)
+                try:
+                    yield from self._body(batch)
+                except GeneratorExit:  # the script breaks off: this one was handed out as well
+                    self._samples += feed.handed_out() - before
+                    raise
                 self._after(feed.handed_out() - before)
             self._streams()
             if self.mark.micro_batches or self._in_flight:
@@ -157,8 +161,8 @@ class Loop:
 
     @property
     def steps_now(self) -> int:
-        """Completed optimizer steps, that of the body under way included."""
-        return self._counter.steps
+        """Completed optimizer steps, that of the body under way included, completed or not."""
+        return max(self._counter.steps, self.mark.steps + self.in_body)
 
     @property
     def micro_batch(self) -> int:
@@ -172,8 +176,10 @@ class Loop:
 
     def _body(self, item: Any) -> Iterator[Any]:
         self.in_body = True
-        yield item
-        self.in_body = False
+        try:
+            yield item
+        finally:
+            self.in_body = False
 
     def _after(self, samples: int) -> None:
         self._samples += samples

@@ -48,7 +48,8 @@ class TensorBoard:
                 "TensorBoard", "is not installed", "the package tensorboard",
                 "pip install tensorboard, or run without this tracker",
             ) from exc  # fmt: skip
-        purge = None if stored is None else step + 1
+        used = stored is not None or any(logs.glob("events.out.tfevents.*"))  # by a run that died
+        purge = step + 1 if used else None
         self._writer = SummaryWriter(str(logs), purge_step=purge, flush_secs=int(self._flush_s))
 
     def log(self, values: Mapping[str, float], step: int) -> None:

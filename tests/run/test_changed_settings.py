@@ -1,6 +1,7 @@
 """What may change between two starts of a run, what it then does, and what is refused."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_a_changed_batch_size_goes_on_at_the_same_sample(tmp_path):
         first.train(tmp_path / "run", 1, inside=raising_at(1, ValueError()))
     again.train(tmp_path / "run", 1)
     assert [len(batch) for batch in again.seen] == [2, 2, 2, 2]
-    assert sum(first.seen[:1] + again.seen, []) == sum(whole.seen, [])
+    assert [*chain(*first.seen[:1], *again.seen)] == [*chain(*whole.seen)]
     assert again.last.step == 5
 
 

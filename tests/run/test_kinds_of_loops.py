@@ -103,7 +103,7 @@ class ByHand(Small):
             strict=True,
         ):  # fmt: skip
             with torch.no_grad():
-                parameter -= 0.1 * grad
+                parameter.sub_(0.1 * grad)
         inside(run, "after")
 
 
@@ -261,6 +261,29 @@ def test_two_loaders_of_one_epoch_each_keep_their_place(tmp_path):
                     self.step(run, batch, inside)
 
     interrupted_everywhere(tmp_path, Two, (2, 3, 5, 7))
+
+
+class BreaksOff(Small):
+    """Takes two of the three batches of each epoch."""
+
+    def loop(self, run, epochs, inside, tail):
+        for _ in run.epochs(epochs):
+            for number, batch in enumerate(run.batches(self.loader)):
+                self.step(run, batch, inside)
+                if number == 1:
+                    break
+            run.log(val_loss=self.evaluate())
+
+
+def test_an_epoch_whose_loop_is_left_by_break_is_over(tmp_path):
+    whole, first, again = BreaksOff(), BreaksOff(), BreaksOff()
+    whole.train(tmp_path / "truth")
+    first.train(tmp_path / "run", 1)
+    again.train(tmp_path / "run")
+    assert again.bits() == whole.bits()
+    assert first.seen + again.seen == whole.seen
+    assert (again.last.step, again.last.samples) == (6, 24)
+    assert again.last.history == whole.last.history
 
 
 def test_the_order_of_samples_is_that_of_the_seed_and_of_nobody_else(tmp_path):
