@@ -139,7 +139,8 @@ def _flat_fault(matched: Matched) -> tuple[str, ...]:
 
 def _by_note(matched: Matched) -> tuple[str, ...]:
     words = {
-        "inferred name": "nobody stored names: the order of the stored model proved them",
+        "inferred name": "nobody stored names: the order of the stored model is taken, because the "
+        "live optimizer lists its model's order",
         "order": "nobody stored names: matched in order, because every shape agrees one to one",
     }
     if any(item.name for item in matched.stored):

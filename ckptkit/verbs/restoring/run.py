@@ -22,6 +22,7 @@ from ckptkit.verbs.restoring.overlaps import check_apart
 from ckptkit.verbs.restoring.path_naming import naming
 from ckptkit.verbs.restoring.planned import Planned, Request
 from ckptkit.verbs.restoring.refusal import refusal
+from ckptkit.verbs.restoring.unknown_fields import unknown_fields
 from ckptkit.verbs.section_migration import SectionMigration
 
 Source = FilePath | str | Checkpoint
@@ -108,6 +109,7 @@ def _report(
         notes=(
             *_notes(request, is_refused=any(one.faults for one in components)),
             *migration.notes,
+            *unknown_fields(request.settings, checkpoint.document, request.targets.values()),
         ),
     )
 
