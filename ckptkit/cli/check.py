@@ -27,7 +27,9 @@ def command(*, every: bool, as_json: bool, **asked: Any) -> None:
     """Plan to load PATH, a checkpoint of any kind, into the model that MODULE:FACTORY makes.
 
     The factory is your own code: it is imported as `python -m` would, from the current folder,
-    and runs on the meta device, where a model costs no memory. The checkpoint is read, never run.
+    and runs on the meta device, where a model costs no memory. All that stands at the top level of
+    its file runs, too: a script that trains belongs under `if __name__ == "__main__":`. The
+    checkpoint is read, never run.
     Exit code 0: it would load. Otherwise that of the error that ckptkit.restore would raise.
     """
     report = _checked(**asked)

@@ -19,6 +19,7 @@ _SIGNALS = ("Interrupted", "Terminated", "HungUp")
 # The paragraph stays one, however long a path or what a file says of itself.
 _MAX_WHERE_CHARS = 600
 _MAX_SAID_CHARS = 1200
+_MIN_COLUMNS = 20  # below that a terminal knows its size no better than we do
 _MAX_JSON_CHARS = 8192
 
 
@@ -102,14 +103,30 @@ def report(failure: Failure, *, as_json: bool) -> None:
         sys.stdout.flush()
     if failure.usage:
         sys.stderr.write(failure.usage + "\n")
-    sys.stderr.write(failure.paragraph + "\n")
+    sys.stderr.write(_wrapped(failure.paragraph) + "\n")
+
+
+def _wrapped(paragraph: str) -> str:
+    """Folded between words on a terminal; one line for whoever reads it from a pipe."""
+    if not sys.stderr.isatty():
+        return paragraph
+    import os
+    from textwrap import fill
+
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return paragraph
+    if width < _MIN_COLUMNS:
+        return paragraph
+    return fill(paragraph, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _of_click(exc: click.ClickException) -> Failure:
     usage = ""
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
         usage = f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help."
-    return Failure("Usage", exc.exit_code, seen=exc.format_message(), usage=usage)
+    return Failure("Usage", exc.exit_code, seen=" ".join(exc.format_message().split()), usage=usage)
 
 
 def _of_os_error(exc: OSError) -> Failure | None:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from fnmatch import translate
 from typing import NamedTuple
 
-import click
-
 from ckptkit.cli.human import size_text
 from ckptkit.cli.progress import meter
+from ckptkit.errors import MismatchError
 from ckptkit.nodes import Node
 from ckptkit.tree.paths import escape_text, key_text
 from ckptkit.verbs.inspect import Inspection, Place
@@ -56,14 +55,14 @@ class Shown(NamedTuple):
 
 
 def make_view(checkpoint: Checkpoint, inspection: Inspection, view: View) -> Shown:
-    """Gather what was asked for while the checkpoint is open. Raises: click.UsageError."""
+    """Gather what was asked for while the checkpoint is open. Raises: MismatchError."""
     rows = tree = None
     names = [str(name) for name in checkpoint.document]
     if view.section is not None and view.section not in names:
-        raise click.UsageError(
-            f"no section {view.section!r} in it; there are {', '.join(names)}",
-            click.get_current_context(silent=True),
-        )
+        raise MismatchError(
+            checkpoint.path, f"has no section {view.section!a}", f"one of: {', '.join(names)}",
+            "name another with --section",
+        )  # fmt: skip
     only_section = view.section is not None and view.tensors is None and not view.stats
     if view.tensors is not None or view.stats:
         rows = _tensor_rows(inspection, view)

@@ -49,12 +49,14 @@ def _read_versions(
     "--migrators",
     metavar="MODULE|FILE.py",
     multiple=True,
-    help="Import this module of yours and use its migrators, too. Repeatable.",
+    help="Import this module of yours, which runs all that stands at its top level, and use its"
+    " migrators, too. Repeatable.",
 )
 @click.option(
     "--autogenerate",
     metavar="MODULE:FACTORY",
-    help="Write no checkpoint, but the migrator from SOURCE to the model that this makes.",
+    help="Write no checkpoint, but the migrator from SOURCE to the model that this makes. The"
+    " module is imported: all that stands at its top level runs.",
 )
 @click.option(
     "--out", metavar="FILE.py", help="Where --autogenerate writes; the screen if left out."

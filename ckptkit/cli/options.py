@@ -87,10 +87,16 @@ def _read_limits(_ctx: click.Context, _param: click.Parameter, words: tuple[str,
     changes: dict[str, int] = {}
     names = [*Limits.__slots__]
     for word in words:
-        name, _, text = word.partition("=")
+        name, sign, text = word.partition("=")
         match = _VALUE.fullmatch(text.strip())
         if name not in names:
-            raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(names)}")
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, names, 1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise click.BadParameter(f"{name!r} is no limit; {meant}")
+        if not sign:
+            raise click.BadParameter(f"{word!r} has no value: say {name}=VALUE, such as {name}=64")
         if match is None:
             raise click.BadParameter(f"{text!r} is no whole number, such as 4096 or 8G")
         changes[name] = int(match[1]) * 1024 ** _POWERS[match[2].lower()]

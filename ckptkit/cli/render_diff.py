@@ -224,7 +224,7 @@ def _renamed_table(rows: Sequence[Any]) -> Any:
 
 
 def _setting_rows(rows: Sequence[SettingRow], *, every: bool) -> list[tuple[Any, ...]]:
-    names = [f"{row.section}/{row.name}" for row in rows]
+    names = [row.section if row.name == "/" else f"{row.section}/{row.name}" for row in rows]
     cells = [_setting_cells(row) for row in rows]
     if every:
         groups = [Group(name, (position,)) for position, name in enumerate(names)]

@@ -50,9 +50,13 @@ def _as_wanted(
     """The dialect of that name, whatever the scores say."""
     dialect = next((one for one in dialects if one.name == wanted), None)
     if dialect is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, [one.name for one in dialects], 1)
         raise UnknownDialectError(
-            view.name, f"no dialect is called {wanted!r}", f"one of {_names(dialects)}"
-        )
+            view.name, f"no dialect is called {wanted!r}", f"one of {_names(dialects)}",
+            f"did you mean {near[0]}?" if near else "",
+        )  # fmt: skip
     own = next((claim for claim, one in claims if one is dialect), None)
     second = next((pair for pair in claims if pair[1] is not dialect), None)
     evidence = own.evidence if own else ("it does not recognise the keys itself",)

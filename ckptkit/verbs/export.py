@@ -9,7 +9,7 @@ from ckptkit.nodes import TensorNode
 from ckptkit.verbs.danger_notice import danger_notices
 from ckptkit.verbs.exporting.hf_folder import plan_hf
 from ckptkit.verbs.exporting.safetensors_files import plan_safetensors
-from ckptkit.verbs.exporting.selection import Selection
+from ckptkit.verbs.exporting.selection import WEIGHTS, Selection
 from ckptkit.verbs.exporting.target import check_export_target, check_free
 from ckptkit.verbs.exporting.torch_file import plan_torch
 from ckptkit.verbs.exporting.values import (
@@ -102,8 +102,8 @@ def _report(
         dialect=checkpoint.dialect,
         sections=plan.sections,
         files=tuple(
-            ExportedFile(output.name, output.kind, output_nbytes(output), len(output.tensors))
-            for output in plan.outputs
+            ExportedFile(one.name, _kind(one.kind, plan), output_nbytes(one), len(one.tensors))
+            for one in plan.outputs
         ),
         tensors=len(tensors),
         tensor_nbytes=_nbytes(tensors),
@@ -116,6 +116,12 @@ def _report(
         dry_run=options.dry_run,
         proved=not options.dry_run,
     )
+
+
+def _kind(kind: str, plan: ExportPlan) -> str:
+    """What a file is: with more than weights in it, it is a checkpoint."""
+    is_more = not plan.is_folder and not set(plan.sections) <= set(WEIGHTS)
+    return "checkpoint" if kind == "weights" and is_more else kind
 
 
 def _nbytes(tensors: list[TensorNode]) -> int:

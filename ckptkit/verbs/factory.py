@@ -18,6 +18,7 @@ from typing import Any
 from ckptkit.errors import FactoryError, MissingExtraError
 from ckptkit.verbs.user_fault import user_fault
 
+_MODULE_FORM = "a module, such as pkg.migrators, or a file, such as migrators.py"
 _FORM = "module:factory, such as train:make_model, pkg.models:Net.build or train.py:make_model"
 
 
@@ -35,6 +36,7 @@ class Factory:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""
     option: str = ""
+    form: str = _FORM
     takes_arguments: bool = True
 
     @property
@@ -143,11 +145,11 @@ def _import(name: str, factory: Factory) -> Any:
             and f"{name}.".startswith(exc.name + ".")
         ):
             raise FactoryError(
-                factory.where, f"there is no module {exc.name!r} here", _FORM,
+                factory.where, f"there is no module {exc.name!r} here", factory.form,
                 "run the command where `python -m` would find it, or name the file itself",
             ) from exc  # fmt: skip
         if isinstance(exc, FileNotFoundError) and name.endswith(".py"):
-            raise FactoryError(factory.where, f"there is no file {name}", _FORM) from exc
+            raise FactoryError(factory.where, f"there is no file {name}", factory.form) from exc
         seen = f"importing it failed: {user_fault(exc)}"
         advice = ""
         if isinstance(exc, SystemExit):
@@ -219,6 +221,6 @@ def import_named(module: str, root: str = "") -> Any:
 
     Raises: FactoryError for all that can go wrong with it.
     """
-    factory = Factory(spec=module, root=root)
+    factory = Factory(spec=module, root=root, option="--migrators", form=_MODULE_FORM)
     with _first_on_path(_folders(module, root)), redirect_stdout(sys.stderr):
         return _import(module, factory)

@@ -237,3 +237,18 @@ def test_several_names_become_one_pattern():
     assert any_of(["wte.weight"]) == "wte.weight"
     assert any_of(["wte.weight", "head.weight"]) == "(wte|head).weight"
     assert any_of(["a.b.weight", "bias"]) == r"(a\.b\.weight|bias)"
+
+
+def test_the_title_says_what_the_operations_do():
+    from ckptkit.algebra import Rename, Split
+    from ckptkit.verbs.guessing.draft import Sure
+    from ckptkit.verbs.guessing.written import title_of
+
+    sure = [
+        Sure(Rename({"h.(.*)": r"layers.\1"}), ""),
+        Sure(Split("c.weight", ("q.weight", "k.weight"), 0), ""),
+        Sure(Split("c.bias", ("q.bias", "k.bias"), 0), ""),
+    ]
+    assert title_of(sure, (1, 2)) == "renames h.(.*); splits c.weight and 1 more"
+    assert title_of([], (3, 4)) == "version 3 to 4"
+    assert len(title_of(sure * 40, (1, 2))) <= 72

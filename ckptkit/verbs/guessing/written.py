@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from textwrap import wrap
+from textwrap import shorten, wrap
 
 from ckptkit.algebra import Operation
 from ckptkit.algebra.spelling import quoted
 from ckptkit.verbs.guessing.draft import Question, Sure
 
+_TITLE_WIDTH = 72
+_LITERAL = re.compile(r"r?['\"]([^'\"]*)['\"]")  # the first text in the code of an operation
+_VERBS = {
+    "Rename": "renames", "Drop": "drops", "Split": "splits", "Concat": "joins", "Fill": "fills",
+    "Stack": "stacks", "Unstack": "unstacks",
+}  # fmt: skip
 _WIDTH = 88  # the width of ruff and black by default
 
 
@@ -18,14 +25,14 @@ def file_text(
 ) -> str:  # fmt: skip
     """Return the text of the file; ``source`` is what it was concluded from, for the docstring."""
     sure, questions = found
-    title = "what changed, in a few words; the report of every restore shows it"
+    title = title_of(sure, versions)
     used = {type(one.operation).__name__ for one in sure}
     names = sorted({*used, "SectionMigrator"})
     lines = [
         f'"""Version {versions[0]} to {versions[1]} of the section {section} of {trainer}.',
         "",
         *wrap(f"Written by `ckptkit migrate --autogenerate` from {source}. Read it, answer the"
-              " questions, give it a title; then it is yours.", _WIDTH),
+              " questions, mend its title; then it is yours.", _WIDTH),
         '"""',
         "",
         *_import(names),
@@ -42,6 +49,22 @@ def file_text(
         "]",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def title_of(sure: Sequence[Sure], versions: tuple[int, int]) -> str:
+    """What the operations do, in one line: the report of every restore shows it."""
+    firsts: dict[str, list[str]] = {}
+    for one in sure:
+        verb = _VERBS.get(type(one.operation).__name__, "changes")
+        literal = _LITERAL.search(repr(one.operation))
+        firsts.setdefault(verb, []).append(literal[1] if literal else "a tensor")
+    told = [
+        f"{verb} {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for verb, names in firsts.items()
+    ]
+    return shorten("; ".join(told), _TITLE_WIDTH, placeholder=" ...") or (
+        f"version {versions[0]} to {versions[1]}"
+    )
 
 
 def _import(names: Sequence[str]) -> list[str]:
