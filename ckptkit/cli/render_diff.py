@@ -72,12 +72,15 @@ def _summary(report: DiffReport) -> Iterator[tuple[str, str]]:
     parts = [
         f"{counts[kind]:,} {words}" if position else f"{count_text(counts[kind], 'tensor')} {words}"
         for position, (kind, words) in enumerate(
-            (kind, words) for kind, words in _COUNTED.items() if kind in counts
+            (kind, "differs" if (kind, counts[kind]) == ("values", 1) else words)
+            for kind, words in _COUNTED.items()
+            if kind in counts
         )
     ]
     differing = len(report.settings)
     if differing:
-        parts.append(f"{differing:,} of {count_text(report.n_settings, 'setting')} differ")
+        differ = "differs" if differing == 1 else "differ"
+        parts.append(f"{differing:,} of {count_text(report.n_settings, 'setting')} {differ}")
     elif report.n_settings:
         parts.append(f"{count_text(report.n_settings, 'setting')} equal")
     yield ", ".join(parts) or "nothing is in either", ""

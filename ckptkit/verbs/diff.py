@@ -21,6 +21,7 @@ from ckptkit.verbs.diffing.pairing import (
     pair_by_prefix,
 )
 from ckptkit.verbs.diffing.settings import compare_settings
+from ckptkit.verbs.diffing.ties import tie_notices
 from ckptkit.verbs.diffing.values import (
     KINDS,
     Compared,
@@ -71,6 +72,7 @@ class _Comparison:
         self._collect()
         rows = self._tensor_rows()
         settings = compare_settings(self.values_a, self.values_b)
+        self.notices += tie_notices(self.tensors_a, self.tensors_b)
         if settings.n_lone_attributes:
             message = (
                 f"attributes such as _metadata that only one of both has ("

@@ -111,3 +111,10 @@ def test_neither_torch_nor_numpy_is_imported_for_equal_ones(spawn, zoo):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert out.stdout.endswith("0 set()\n")
+
+
+def test_one_tensor_or_setting_that_differs_is_told_of_in_the_singular(call, tmp_path):
+    for name, value in (("a.pt", 0.0), ("b.pt", 1.0)):
+        torch.save({"model": {"w": torch.full((2,), value)}, "lr": value}, tmp_path / name)
+    result = call("diff", tmp_path / "a.pt", tmp_path / "b.pt")
+    assert "different: 1 tensor differs, 1 of 1 setting differs" in result.stdout

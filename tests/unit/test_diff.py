@@ -349,3 +349,16 @@ def test_many_aliases_of_aliases_do_not_explode(save):
         leaves = section_leaves("extra", checkpoint.document["extra"], 1000)
         assert sum(1 for _ in leaves) < 3000
     assert diff(path, path).same
+
+
+def test_ties_that_one_side_alone_has_are_told_and_differ_in_no_value(save):
+    weight = torch.ones(3, 3)
+    tied = save("a.pt", {"model": {"a": weight, "b": weight, "c": torch.zeros(3)}, "epoch": 1})
+    apart = save("b.pt", {"model": {"a": weight, "b": weight.clone(), "c": torch.zeros(3)}, "epoch": 1})  # fmt: skip
+    for one, other, letters in ((tied, apart, "A, not in B"), (apart, tied, "B, not in A")):
+        report = diff(one, other)
+        assert report.same
+        assert [notice.message for notice in report.notices] == [
+            f"model/a, model/b: one memory in {letters}"
+        ]
+    assert not diff(tied, tied).notices

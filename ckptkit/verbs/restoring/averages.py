@@ -149,7 +149,8 @@ def _with_buffers(
     if not lacking or not set(weights) & set(raw):
         return weights, ()
     added = MapNode([*weights.items(), *((key, raw[key]) for key in lacking)], weights.kind)
-    note = f"{len(lacking)} buffers are not averaged in the checkpoint: taken from its model"
+    are = "1 buffer is" if len(lacking) == 1 else f"{len(lacking):,} buffers are"
+    note = f"{are} not averaged in the checkpoint: taken from its model"
     return added, (note,)
 
 
