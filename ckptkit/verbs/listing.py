@@ -20,7 +20,6 @@ from ckptkit.errors import (
     HtmlPageError,
     InputError,
     NoCheckpointError,
-    NotFoundError,
     UnknownFormatError,
 )
 from ckptkit.hooks.manager import containers
