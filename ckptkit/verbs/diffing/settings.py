@@ -10,6 +10,13 @@ from ckptkit.tree import equal
 from ckptkit.verbs.diffing.leaves import ATTRIBUTES, Leaf
 from ckptkit.verbs.diffing.values import SettingRow
 
+#: What a file says of a count, in its own words -> the count of version 2.
+_COUNTS = {
+    "as_stored/epoch": "epochs_completed", "epoch_means": "epochs_completed",
+    "as_stored/step": "optimizer_steps", "step_means": "optimizer_steps",
+    "as_stored/samples": "samples",
+}  # fmt: skip
+
 
 class Settings(NamedTuple):
     """What differs, how many places were compared, and how many attributes only one side has."""
@@ -25,14 +32,14 @@ def compare_settings(
     """Compare values at equal places; A's order, then what only B has.
 
     Attributes, such as the ``_metadata`` of a state_dict, count only where both sides have them:
-    most formats have no room for them.
+    most formats have no room for them. So do the words in which a file tells of a count.
     """
     rows: list[SettingRow] = []
     lone = 0
     for key, leaf in one.items():
         twin = other.get(key)
         if twin is None:
-            if ATTRIBUTES in leaf.path:
+            if _says_how(leaf, other):
                 lone += 1
             else:
                 rows.append(SettingRow(leaf.section, leaf.name, "only-a", a=leaf.node))
@@ -41,11 +48,23 @@ def compare_settings(
     for key, leaf in other.items():
         if key in one:
             continue
-        if ATTRIBUTES in leaf.path:
+        if _says_how(leaf, one):
             lone += 1
         else:
             rows.append(SettingRow(leaf.section, leaf.name, "only-b", b=leaf.node))
     return Settings(rows, len({*one, *other}) - lone, lone)
+
+
+def _says_how(leaf: Leaf, theirs: Mapping[tuple[Any, ...], Leaf]) -> bool:
+    """Whether it is an attribute, or tells how a file put a count that the other has outright."""
+    if ATTRIBUTES in leaf.path:
+        return True
+    count = _COUNTS.get(leaf.name)
+    return (
+        leaf.section == "progress"
+        and count is not None
+        and any(other.section == "progress" and other.name == count for other in theirs.values())
+    )
 
 
 def same_value(one: Node, other: Node) -> bool:
