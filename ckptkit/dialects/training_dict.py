@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ckptkit.dialects import filling
-from ckptkit.dialects.draft import Draft, find
+from ckptkit.dialects.draft import Draft
 from ckptkit.dialects.looks import is_optimizer, is_scaler, is_scheduler, lone_state
 from ckptkit.dialects.progress import (
     UNTOLD,
@@ -16,7 +16,7 @@ from ckptkit.dialects.progress import (
     uncounted,
 )
 from ckptkit.dialects.sorting import Found, Sorted, sort_keys
-from ckptkit.nodes import MapNode, Node
+from ckptkit.nodes import Node
 from ckptkit.protocols import Reading, Recognition, SourceView
 from ckptkit.tree.numbers import count_of
 
@@ -71,8 +71,6 @@ class TrainingDict:
         filling.place_metrics(draft, found)
         self.fill_best(draft, found)
         self.fill_progress(draft, found)
-        if isinstance(find(draft.root, (*found.base, "progress")), MapNode):
-            draft.take((*found.base, "progress"), ("progress",))
         filling.tell_what_lacks(draft, found)
 
     def fill_best(self, draft: Draft, found: Sorted) -> None:

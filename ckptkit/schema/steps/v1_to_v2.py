@@ -24,9 +24,6 @@ _KNOWN = (*_VERBATIM, *_COUNTED, "ema", "epoch_means", "step_means", "metrics", 
 # What has to be added to the stored number to get how many were completed.
 _EPOCHS_DONE = {"completed": 0, "next": 0, "last": 1}
 _STEPS_DONE = {"completed": 0, "last": 1}
-_PROGRESS = frozenset(
-    ["epochs_completed", "optimizer_steps", "samples", "as_stored", "epoch_means", "step_means"]
-)
 _MAX_COUNT = 1 << 64
 _STRUCT_CODES = {
     "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
@@ -67,8 +64,7 @@ def _progress(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> Non
     """Counts are normalised where their meaning is known; what was stored is kept beside."""
     stored = {name: old[name] for name in _COUNTED if name in old}
     meanings = {name: old[name] for name in ("epoch_means", "step_means") if name in old}
-    more = old["progress"] if _is_more_progress(old) else MapNode()
-    if not stored and not meanings and not len(more):
+    if not stored and not meanings:
         return
     progress: dict[str, Node] = {}
     epochs = _count(stored.get("epoch"), _EPOCHS_DONE, meanings.get("epoch_means"))
@@ -76,21 +72,11 @@ def _progress(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> Non
     samples = _count(stored.get("samples"), {"completed": 0}, "completed")
     known = {"epochs_completed": epochs, "optimizer_steps": steps, "samples": samples}
     progress.update((name, value) for name, value in known.items() if value is not None)
-    if stored or meanings:
-        progress["as_stored"] = MapNode(stored)
+    progress["as_stored"] = MapNode(stored)
     progress.update(meanings)
-    sections["progress"] = MapNode([*progress.items(), *more.items()])
-    moves.extend(Move(("progress", key), ("progress", key)) for key in more)
+    sections["progress"] = MapNode(progress)
     moves.extend(Move((name,), ("progress", "as_stored", name)) for name in stored)
     moves.extend(Move((name,), ("progress", name)) for name in meanings)
-
-
-def _is_more_progress(old: MapNode) -> bool:
-    """Whether a key ``progress`` holds what no count tells: that of an exported version 2."""
-    more = old.get("progress")
-    if type(more) is not MapNode or more.kind != "dict" or more.attrs or not len(more):
-        return False
-    return all(type(key) is str and key not in _PROGRESS for key in more)
 
 
 def _count(value: Node, offsets: dict[str, int], means: Node) -> int | None:
@@ -152,8 +138,6 @@ def _best(best: Node, moves: list[Move]) -> Node:
 def _extra(old: MapNode, sections: dict[str, Node], moves: list[Move]) -> None:
     """The old ``extra`` stays what it was; keys that version 1 does not know join it."""
     unknown = [(key, value) for key, value in old.items() if not _is_known(key)]
-    if _is_more_progress(old):
-        unknown = [pair for pair in unknown if pair[0] != "progress"]
     if "extra" in old and not unknown:
         sections["extra"] = old["extra"]
         moves.append(Move(("extra",), ("extra",)))
