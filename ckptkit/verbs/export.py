@@ -110,7 +110,9 @@ def _report(
         missing=plan.missing,
         left_out=plan.left_out,
         notices=(
-            *danger_notices(checkpoint.opened), *checkpoint.notices, *selection.notices,
+            *danger_notices(checkpoint.opened),
+            *checkpoint.notices,
+            *selection.notices,
             *plan.notices,
         ),
         dry_run=options.dry_run,

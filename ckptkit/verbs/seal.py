@@ -164,9 +164,7 @@ def seal(plan: SealPlan, target: FilePath, options: SealOptions) -> Sealing:
             prove_document(plan, manifest)
         staged.write_last(MANIFEST_NAME, manifest)
         # Once more: in the time that writing took, anybody may have put something there.
-        check_replaceable(
-            target, replace=options.replace, limits=plan.limits, words=options.words
-        )
+        check_replaceable(target, replace=options.replace, limits=plan.limits, words=options.words)
         staged.commit()
     sealing = plan.as_sealing(proved=options.prove, linked=linked)
     return replace(

@@ -34,8 +34,11 @@ HOMES = {
     "pluggy": ("ckptkit.hooks",),
     # --stats is faster with numpy where it is installed, and exact without it
     "numpy": (
-        "ckptkit.verbs.number_formats", "ckptkit.verbs.diffing", "ckptkit.run", "ckptkit_trainers",
-    ),  # fmt: skip
+        "ckptkit.verbs.number_formats",
+        "ckptkit.verbs.diffing",
+        "ckptkit.run",
+        "ckptkit_trainers",
+    ),
     "hypothesis": ("ckptkit.testing",),
     "xxhash": ("ckptkit.storage", "ckptkit.schema"),
     "msgpack": ("ckptkit.schema",),

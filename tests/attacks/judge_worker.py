@@ -209,7 +209,9 @@ def attempt(path: Path) -> dict[str, Any]:
         except CkptkitError as exc:
             out["scan"] = {"names": [], "danger": exc.exit_code == 60, "exit_code": exc.exit_code}
         stage = "recover"
-        opened = checkpoint = tensors = errors = None  # it is a command of its own, in the same room
+        opened = checkpoint = tensors = errors = (
+            None  # it is a command of its own, in the same room
+        )
         start_clock()
         try:
             out["recover"] = recover(path)

@@ -21,12 +21,17 @@ class Warm:
 
 
 def sequence(optimizer, first=2, length=10):
-    parts = [lrs.LinearLR(optimizer, 0.25, total_iters=first), lrs.CosineAnnealingLR(optimizer, length)]
+    parts = [
+        lrs.LinearLR(optimizer, 0.25, total_iters=first),
+        lrs.CosineAnnealingLR(optimizer, length),
+    ]
     return quietly(lrs.SequentialLR, optimizer, parts, milestones=[first])
 
 
 def chain(optimizer, gamma=0.9):
-    return lrs.ChainedScheduler([lrs.ConstantLR(optimizer, 0.5, 2), lrs.ExponentialLR(optimizer, gamma)])
+    return lrs.ChainedScheduler(
+        [lrs.ConstantLR(optimizer, 0.5, 2), lrs.ExponentialLR(optimizer, gamma)]
+    )
 
 
 #: name -> (as saved, as asked for now, with another hyper-parameter)
@@ -110,7 +115,10 @@ def test_where_nothing_differs_current_settings_change_nothing(kind, tmp_path):
     assert same(plain_state(other[2]), plain_state(schedule))
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("LambdaLR", "LambdaLR of a function", "MultiplicativeLR")])
+@pytest.mark.parametrize(
+    "kind",
+    [k for k in KINDS if k not in ("LambdaLR", "LambdaLR of a function", "MultiplicativeLR")],
+)
 def test_the_schedule_of_the_checkpoint_wins_unless_asked_otherwise(kind, tmp_path):
     path, (model, optimizer, schedule) = settle(kind, tmp_path)
     other = setting(KINDS[kind][1], seed=7)
@@ -127,7 +135,9 @@ def test_the_schedule_of_the_checkpoint_wins_unless_asked_otherwise(kind, tmp_pa
 REPLAYED = [kind for kind in KINDS if kind not in ("ReduceLROnPlateau", "SWALR")]
 
 
-@pytest.mark.parametrize("order", [("model", "optimizer", "scheduler"), ("scheduler", "optimizer", "model")])
+@pytest.mark.parametrize(
+    "order", [("model", "optimizer", "scheduler"), ("scheduler", "optimizer", "model")]
+)
 @pytest.mark.parametrize("kind", REPLAYED)
 def test_current_settings_give_the_rates_of_a_run_that_always_had_them(kind, order, tmp_path):
     """The position is kept, and the rate at it is that of an unbroken run, to the bit."""
@@ -145,7 +155,9 @@ def test_current_settings_give_the_rates_of_a_run_that_always_had_them(kind, ord
         assert rates(other[1]) == rates(unbroken[1])
 
 
-@pytest.mark.parametrize("kind", ["CosineAnnealingLR", "LinearLR", "SequentialLR", "ChainedScheduler", "StepLR"])
+@pytest.mark.parametrize(
+    "kind", ["CosineAnnealingLR", "LinearLR", "SequentialLR", "ChainedScheduler", "StepLR"]
+)
 def test_a_new_rate_wins_in_optimizer_and_schedule(kind, tmp_path):
     path, _ = settle(kind, tmp_path)
     unbroken = setting(KINDS[kind][0], lr=0.7)
@@ -258,9 +270,17 @@ def test_two_schedules_of_one_optimizer_both_go_on(tmp_path):
 
     model, optimizer, both = setting(make)
     train(model, optimizer, *both, steps=5)
-    path = saved(tmp_path, "ckptkit", model=model, optimizer=optimizer, scheduler=dict(zip("ab", both, strict=True)))
+    path = saved(
+        tmp_path,
+        "ckptkit",
+        model=model,
+        optimizer=optimizer,
+        scheduler=dict(zip("ab", both, strict=True)),
+    )
     other, resumed, two = setting(make, seed=7)
-    ckptkit.restore(path, {"model": other, "optimizer": resumed, "scheduler": dict(zip("ab", two, strict=True))})
+    ckptkit.restore(
+        path, {"model": other, "optimizer": resumed, "scheduler": dict(zip("ab", two, strict=True))}
+    )
     for _ in range(4):
         assert rates(resumed) == rates(optimizer)
         train(model, optimizer, *both, steps=1)
@@ -275,7 +295,11 @@ def test_new_settings_of_two_schedules_count_from_the_stored_rate_on(tmp_path):
 
     model, optimizer, both = setting(make(0.5))
     train(model, optimizer, *both, steps=3)
-    state = {"model": model, "optimizer": optimizer, "scheduler": dict(zip("ab", both, strict=True))}
+    state = {
+        "model": model,
+        "optimizer": optimizer,
+        "scheduler": dict(zip("ab", both, strict=True)),
+    }
     path = saved(tmp_path, "ckptkit", **state)
     other, resumed, two = setting(make(0.7))
     named = {"model": other, "optimizer": resumed, "scheduler": dict(zip("ab", two, strict=True))}
@@ -374,7 +398,10 @@ def test_objects_in_old_files_are_left_out_and_told(tmp_path):
     model, optimizer, schedule = setting(KINDS["OneCycleLR"][0])
     train(model, optimizer, schedule)
     state = {**schedule.state_dict(), "anneal_func": lrs.OneCycleLR._annealing_cos}
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": state}, tmp_path / "c.pt")
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": state},
+        tmp_path / "c.pt",
+    )
     other = setting(KINDS["OneCycleLR"][0], seed=7)
     report = ckptkit.restore(tmp_path / "c.pt", targets(other))
     (line,) = report.component("scheduler").lines
