@@ -11,14 +11,13 @@ from ckptkit.errors import CkptkitError, NotFoundError
 from ckptkit.nodes import MapNode
 from ckptkit.run.aliases import identity
 from ckptkit.run.branches import Resume, left_at, resumes_in
-from ckptkit.run.names import BEST, SECOND_NAMES
+from ckptkit.run.names import BEST, FOREIGN_SUFFIXES, SECOND_NAMES
 from ckptkit.storage.catalog import is_leftover
 from ckptkit.types import MANIFEST_NAME
 from ckptkit.verbs.open import load
 from ckptkit.verbs.verify import verify
 
 RNG_FILE = "rng.safetensors"  # in every checkpoint of a run
-FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".pth.tar")
 
 
 class Found(NamedTuple):

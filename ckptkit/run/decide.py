@@ -15,6 +15,7 @@ from ckptkit.run.experiment import (
     LATEST_WORD,
     Experiment,
     find_experiment,
+    has_checkpoints,
     is_experiment,
     list_experiments,
     make_experiment,
@@ -48,9 +49,9 @@ def decide(
     Raises: NotFoundError for what is named and not there; MismatchError where a folder is full of
     checkpoints of which none verifies.
     """
-    if resume is None:
-        resume = _asked(root, ask)
-    word = os.fspath(resume)
+    if resume is None and ask is None:
+        return Decision(make_experiment(root, now), None, note=_passed_over(root))
+    word = _asked(root, ask) if resume is None else os.fspath(resume)
     if word == NEVER:
         return Decision(make_experiment(root, now), None)
     if word == AUTO:
@@ -58,6 +59,17 @@ def decide(
     if word in _WORDS:
         return _in_run(find_experiment(root), word)
     return _named(root, word, now)
+
+
+def _passed_over(root: Path) -> str:
+    """What is there and nobody spoke of; found by names, nothing is read."""
+    try:
+        found = find_experiment(root)
+    except NotFoundError:
+        return ""
+    if not has_checkpoints(found):
+        return ""
+    return f'a new run; resume="auto" would go on with {found.folder}'
 
 
 def _asked(root: Path, ask: Ask | None) -> str:

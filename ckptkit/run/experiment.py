@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ckptkit.errors import AccessDeniedError, NotFoundError, WriteFailedError
+from ckptkit.run.names import FOREIGN_SUFFIXES
 from ckptkit.types import MANIFEST_NAME
 
 CHECKPOINTS, SAMPLES, LOGS = "checkpoints", "samples", "logs"
@@ -136,9 +137,13 @@ def find_experiment(root: Path, wanted: str = LATEST_WORD) -> Experiment:
 
 
 def has_checkpoints(experiment: Experiment) -> bool:
-    """Say whether anything sealed lies in it, by names alone."""
+    """Say whether anything sealed lies in it, or another program's file, by names alone."""
     try:
         with os.scandir(experiment.checkpoints) as entries:
-            return any(os.path.lexists(Path(entry.path) / MANIFEST_NAME) for entry in entries)
+            return any(
+                os.path.lexists(Path(entry.path) / MANIFEST_NAME)
+                or entry.name.endswith(FOREIGN_SUFFIXES)
+                for entry in entries
+            )
     except OSError:
         return False

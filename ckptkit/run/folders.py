@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from ckptkit.errors import NoCheckpointError, NotFoundError
-from ckptkit.run.choose import FOREIGN_SUFFIXES
 from ckptkit.run.experiment import (
     CHECKPOINTS,
     LATEST_WORD,
@@ -16,6 +15,7 @@ from ckptkit.run.experiment import (
     list_experiments,
 )
 from ckptkit.run.history import FILE_NAME
+from ckptkit.run.names import FOREIGN_SUFFIXES
 from ckptkit.storage.catalog import is_leftover
 from ckptkit.types import MANIFEST_NAME
 

@@ -13,7 +13,7 @@ Tell = Callable[[str], None]
 def to_stderr(text: str) -> None:
     """Say it, each line after our name."""
     for line in text.splitlines():
-        sys.stderr.write(f"ckptkit: {line}\n")
+        sys.stderr.write(f"ckptkit: {line}".rstrip() + "\n")
     sys.stderr.flush()
 
 

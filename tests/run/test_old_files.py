@@ -70,3 +70,14 @@ def test_a_cut_old_file_is_skipped_by_name(tmp_path):
     again = resumed(tmp_path, "auto", 3)
     assert came_from(again)[0] == "checkpoint_epoch_1.pt"
     assert any(text.startswith("skipped checkpoint_epoch_2.pt: ") for text in again.told)
+
+
+def test_a_run_that_holds_only_old_files_is_not_hidden_by_an_older_one(tmp_path):
+    import shutil
+
+    place = dropped(tmp_path, "checkpoint_epoch_1.pt", of_a_seed(1, 3)[1])
+    older = tmp_path / "20240101_000000_v1" / "checkpoints"
+    resumed(tmp_path / "made", "auto", 1)
+    shutil.copytree(next((tmp_path / "made").glob("*/checkpoints")), older)
+    shutil.rmtree(tmp_path / "made")
+    assert resumed(tmp_path, "auto", 2).last.folder == place.parent

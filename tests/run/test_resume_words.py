@@ -87,8 +87,11 @@ def test_what_is_not_there_is_refused_with_what_is(tmp_path):
 
 def test_nothing_said_and_nobody_to_ask_begins_a_new_run(tmp_path):
     trained(tmp_path, 1)
-    assert len(resumed(tmp_path, None, 1).seen) == 3
+    old = only_run(tmp_path)
+    again = resumed(tmp_path, None, 1)
+    assert len(again.seen) == 3
     assert len(list(tmp_path.iterdir())) == 2
+    assert again.told == [f'a new run; resume="auto" would go on with {old}']
 
 
 @pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), ("n\n", False), ("\n", False)])

@@ -228,9 +228,10 @@ def test_the_same_objects_go_on_in_the_next_cell(tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_ctrl_c_reaches_the_whole_process_group_and_its_workers_finish_the_step(tmp_path, workers):
     words = [sys.executable, "-m", "tests.run.trial", str(tmp_path / "run"), "--workers", workers,
-             "--epochs", "1000", "--say-steps"]  # fmt: skip
+             "--epochs", "1000"]  # fmt: skip
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TRIAL_FAULT": "say@0"},
         start_new_session=True, preexec_fn=hear_signals,  # noqa: PLW1509 - it only sets handlers
     ) as process:  # fmt: skip
         for line in process.stdout:

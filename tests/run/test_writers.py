@@ -56,17 +56,17 @@ def test_a_full_disk_fails_the_save_plainly_and_leaves_every_older_checkpoint(tm
 # -- one writer -----------------------------------------------------------------------------------
 
 
-def trial(*words):
+def trial(*words, fault=""):
     return subprocess.Popen(
         [sys.executable, "-m", "tests.run.trial", *map(str, words)], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TRIAL_FAULT": fault},
         preexec_fn=hear_signals,  # noqa: PLW1509 - it only sets handlers
     )  # fmt: skip
 
 
 def test_a_second_writer_is_refused_with_who_holds_it_and_a_dead_ones_lock_is_taken_over(tmp_path):
     folder = tmp_path / "run"
-    with trial(folder, "--epochs", "3", "--fail", "wait@4", "--resume", "auto") as first:
+    with trial(folder, "--epochs", "3", "--resume", "auto", fault="wait@4") as first:
         assert first.stdout.readline().strip() == "waiting"
         with pytest.raises(LockedError, match=f"process {first.pid} on .* holds it since"):
             Small().train(folder)

@@ -4,6 +4,9 @@ python -m tests.run.trial runs/demo --epochs 3
 """
 
 import argparse
+import errno
+import os
+import signal
 
 import numpy as np
 import torch
@@ -11,6 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ckptkit
+
+
+FAULTS = []  # what must live as long as the process
 
 
 def parse():
@@ -25,9 +31,6 @@ def parse():
     parser.add_argument("--resume")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--max-time", type=float)
-    # what a user does not have: faults on order
-    parser.add_argument("--fail", default="", help="KIND@STEP: error, oom, full, wait")
-    parser.add_argument("--say-steps", action="store_true")
     return parser.parse_args()
 
 
@@ -48,37 +51,39 @@ def main(args):
     ) as run:  # fmt: skip
         for _ in run.epochs(args.epochs):
             for inputs, labels in run.batches(loader):
-                fault(args, run)
+                fault(run)
                 with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
                     loss = nn.functional.cross_entropy(model(inputs), labels)
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
                 run.log(loss=loss)
-                if args.say_steps:
-                    print("step", run.step + 1, flush=True)
             schedule.step()
             with torch.no_grad():
                 run.log(val_loss=nn.functional.cross_entropy(model(x), data.tensors[1]))
 
 
-def fault(args, run):
-    kind, _, step = args.fail.partition("@")
+def fault(run):
+    """What a user's script does not have: faults on order, as KIND@STEP in TRIAL_FAULT."""
+    kind, _, step = os.environ.get("TRIAL_FAULT", "").partition("@")
+    if kind == "say":
+        print("step", run.step, flush=True)
     if not kind or run.step != int(step):
         return
+    if kind.startswith("SIG"):
+        os.kill(os.getpid(), signal.Signals[kind])
     if kind == "error":
         raise ValueError("a label is out of range")
     if kind == "oom":
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     if kind == "wait":  # until somebody sends a signal
         print("waiting", flush=True)
-        import signal
-
         signal.pause()
     if kind == "full":
         from ckptkit.testing.faults import failing_at, intercepted
 
-        intercepted(failing_at(1, 28, ("pwrite",), lasting=True)).__enter__()
+        FAULTS.append(intercepted(failing_at(1, errno.ENOSPC, ("write", "pwrite"), lasting=True)))
+        FAULTS[0].__enter__()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Play the console blocks of docs/resume.md, and say what they print."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from ckptkit.storage.lock import FolderLock
+from tests.run.test_recovery import damage
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^(?:<!-- (.*?) -->\n)?```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """Commands with their output. ``scene``: words such as "demo", "fault=oom@10", "held"."""
+
+    scene: str
+    text: str
+
+    @property
+    def commands(self):
+        return [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
+
+
+def blocks(text):
+    return [Block(scene or "", body) for scene, body in BLOCK.findall(text)]
+
+
+def play(block, place, demo):
+    """Run a block's commands in ``place``; "demo" begins with a run of three epochs."""
+    shutil.copy(ROOT / "tests" / "run" / "trial.py", place / "train.py")
+    words = dict(word.partition("=")[::2] for word in block.scene.split())
+    run = None
+    if "demo" in words:
+        shutil.copytree(demo, place / "runs" / "demo")
+        (run,) = (place / "runs" / "demo").iterdir()
+    if "damaged" in words:
+        damage(run / "checkpoints" / words["damaged"])
+    lock = FolderLock(run) if "held" in words else None
+    try:
+        return "".join(_command(one, place, words.get("fault", "")) for one in block.commands)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _command(line, place, fault):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAL_FAULT": fault}
+    shell = line.replace("python ", f"{sys.executable} ", 1)
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=place, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    output = re.sub(
+        r"^Traceback .*^(?=\S+(Error|Exit|Interrupt): )", "Traceback ...\n", done.stdout,
+        flags=re.MULTILINE | re.DOTALL,
+    )  # fmt: skip
+    ended = f"[exit code {done.returncode}]\n" if done.returncode else ""
+    return f"$ {line}\n{output}{ended}"
+
+
+def masked(text):
+    """What stays the same from run to run, and from computer to computer."""
+    text = re.sub(r"on \S+ holds it since .* UTC", "on HOST holds it since TIME", text)
+    text = re.sub(r"python[\d.]*", "python", text)
+    text = re.sub(r"\b[0-9a-f]{32}\b", "DIGEST", text)
+    return re.sub(r"\d[\d,._]*", "0", text)
