@@ -60,8 +60,11 @@ class Stage:
         except OSError as exc:
             raise storage_error(exc, self._target, 0, free_nbytes(self._target.parent)) from exc
         # Only now: the parent is synced, so no crash can bring back the name of what is removed.
-        for path in {old, self.root} - {None, self._target}:
-            if path is not None and os.path.lexists(path) and not remove(path):
+        # In one order, always: who counts our file operations to crash at one finds it again.
+        for path in (old, self.root):
+            if path is None or path == self._target:
+                continue
+            if os.path.lexists(path) and not remove(path):
                 self.left_behind = path
 
     def _sync_parent(self, old: Path | None) -> None:
