@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ckptkit
 
-
 FAULTS = []  # what must live as long as the process
 
 
