@@ -10,8 +10,9 @@ from typing import Literal
 import click
 
 from ckptkit.errors import NoCheckpointError, NotFoundError
-from ckptkit.run.choose import FOREIGN_SUFFIXES, Skipped, survey
+from ckptkit.run.choose import Skipped, survey
 from ckptkit.run.experiment import Experiment
+from ckptkit.run.names import FOREIGN_SUFFIXES
 from ckptkit.run.prune import PrunePlan, apply_prune, pin, plan_prune
 from ckptkit.run.remembered import Reader, watched
 from ckptkit.run.retention import (
