@@ -162,6 +162,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
 
 
 def test_a_notebook_is_given_a_picture_without_pyplot():
+    before = {*sys.modules}
     figure = figure_of(view())
     assert figure._repr_png_().startswith(b"\x89PNG")
-    assert "matplotlib.pyplot" not in sys.modules
+    assert "matplotlib.pyplot" not in {*sys.modules} - before
