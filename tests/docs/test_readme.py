@@ -86,3 +86,14 @@ def test_the_figures_stand_in_the_readme_and_keep_their_promises():
     assert promise == f"{bench_migrate.RATIO_LIMIT}, {bench_migrate.MEMORY_LIMIT_NBYTES >> 20} MiB"
     assert float(ratio) <= bench_migrate.RATIO_LIMIT
     assert int(memory.removesuffix(" MiB")) << 20 <= bench_migrate.MEMORY_LIMIT_NBYTES
+
+
+def test_a_ratio_over_its_promise_says_that_it_was_missed():
+    rows = table_rows("What a durable, checksummed") + [
+        [row[0], row[1], row[3]] for row in table_rows("What `ckptkit.restore` into")
+    ]
+    assert len(rows) >= 10
+    for name, ratio, promise in rows:
+        limit = re.match(r"[0-9.]+", promise)
+        if limit:
+            assert (float(ratio) > float(limit[0])) == ("missed" in promise), name
