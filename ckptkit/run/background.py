@@ -31,7 +31,10 @@ class Background:
         """Start a job, after the one in flight. Raises: what that one raised."""
         self.join()
 
+        begin = threading.Event()
+
         def run() -> None:
+            begin.wait()  # gives the interpreter back: else the caller waits 5 ms for it
             try:
                 job()
             except BaseException as exc:  # noqa: BLE001  the thread that trains raises it
@@ -39,6 +42,7 @@ class Background:
 
         self._thread = threading.Thread(target=run, name="ckptkit-save")
         self._thread.start()
+        begin.set()
 
     def look(self) -> None:
         """Raise what a finished job raised, if it did; never waits."""
