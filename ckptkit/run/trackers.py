@@ -5,6 +5,7 @@ Each keeps what it needs for that in the section ``trackers`` of every checkpoin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +51,7 @@ class TensorBoard:
             ) from exc  # fmt: skip
         used = stored is not None or any(logs.glob("events.out.tfevents.*"))  # by a run that died
         purge = step + 1 if used else None
+        _wait_for_a_later_name(logs)
         self._writer = SummaryWriter(str(logs), purge_step=purge, flush_secs=int(self._flush_s))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -66,6 +68,23 @@ class TensorBoard:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _wait_for_a_later_name(logs: Path) -> None:
+    """Let the clock's second pass in which the newest event file was begun.
+
+    TensorBoard reads event files in the order of their names: the second, then the host, then the
+    process id. Of two sessions that begin in one second, the later may have the smaller id.
+    """
+    begun = [path.name.split(".")[3] for path in logs.glob("events.out.tfevents.*.*")]
+    newest = max((int(second) for second in begun if second.isdigit()), default=0)
+    for _ in range(_NAME_TRIES):  # a file from the future is not waited for
+        if int(time.time()) > newest:
+            return
+        time.sleep(_NAME_WAIT_S)
+
+
+_NAME_TRIES, _NAME_WAIT_S = 60, 0.02
 
 
 class WandB:

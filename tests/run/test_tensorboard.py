@@ -1,5 +1,7 @@
 """TensorBoard goes on over resumes without a gap and without an overlap."""
 
+import time
+
 import pytest
 
 from ckptkit.run.policy import SavePolicy
@@ -67,3 +69,14 @@ def test_the_logs_lie_in_the_runs_own_folder_and_move_with_it(tmp_path):
     one = Small()
     one.train(tmp_path / "there", 4, save=POLICY, trackers=["tensorboard"])
     assert [step for step, _ in series(tmp_path / "there")["loss"]] == [*range(1, 13)]
+
+
+def test_two_sessions_of_one_second_are_read_in_their_order(tmp_path):
+    from ckptkit.run.trackers import TensorBoard
+
+    (tmp_path / f"events.out.tfevents.{int(time.time())}.host.99999.0").touch()
+    board = TensorBoard()
+    board.open(tmp_path, None, 0)
+    board.close()
+    seconds = [int(path.name.split(".")[3]) for path in tmp_path.iterdir()]
+    assert len({*seconds}) == 2
