@@ -4,8 +4,9 @@
 
 The stall of ckptkit is measured from outside: in a loop over ``Run.steps`` that saves at every
 step, the time from the end of one body to the beginning of the next. Between two saves the model
-is trained for a step: where nothing is, the C library hands async_save the memory that it has just
-freed, and its stall is down to that of a copy on two threads. Everything is in one process and interleaved, and every write in the background has ended before the next figure is taken. Read
+is trained for a step: where nothing is, the C library may hand async_save the memory that it has
+just freed, and its stall goes down to that of a copy on two threads. Everything is in one process
+and interleaved, and every write in the background has ended before the next figure is taken. Read
 the ratios: they are medians of the ratios of single rounds.
 """
 
