@@ -35,6 +35,7 @@ from ckptkit.nodes import (
     TensorNode,
 )
 from ckptkit.protocols import (
+    Action,
     Check,
     Container,
     Dialect,
@@ -48,6 +49,7 @@ from ckptkit.protocols import (
     SectionMigrator,
     SourceView,
     StreamScan,
+    Trainer,
 )
 from ckptkit.types import DEFAULT_LIMITS, DTYPES, ByteSpan, DType, Limits, Notice, TensorSpec
 
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_LIMITS",
     "DTYPES",
+    "Action",
     "Atom",
     "BlobNode",
     "ByteSource",
@@ -117,6 +120,7 @@ __all__ = [
     "StreamScan",
     "TensorNode",
     "TensorSpec",
+    "Trainer",
     "Transpose",
     "Unstack",
     "errors",

@@ -213,3 +213,40 @@ class SectionMigrator:
     def name(self) -> str:
         """Where it begins: no two migrators begin at one place."""
         return f"{self.trainer} {self.section} {self.start}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a trainer does with a finished checkpoint: ``ckptkit sample``, ``ckptkit evaluate``.
+
+    ``options`` and ``call`` are "module:name". ``options`` is a dataclass like a trainer's config;
+    ``call(checkpoint, config, options)`` gets the path, the trainer's config with the settings of
+    the checkpoint, and the options; it returns what to show, as plain data.
+    """
+
+    name: str
+    title: str
+    options: str
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """A training program, named by strings, so that offering it imports nothing.
+
+    ``config`` is "module:name" of a dataclass whose module imports no torch. The metadata of its
+    fields may hold "help", "choices", and "resume" ("free", the default, or "architecture").
+    ``train`` is "module:name" of ``train(config, folder, **run_options)``, which hands
+    ``run_options`` to ``ckptkit.Run`` as they are. ``needs`` are the import names of the libraries
+    that it cannot do without, ``install`` is what to install where one of them is missing.
+    ``versions`` are those of the sections that its migrators lead to.
+    """
+
+    name: str
+    title: str
+    config: str
+    train: str
+    actions: tuple[Action, ...] = ()
+    needs: tuple[str, ...] = ()
+    install: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)

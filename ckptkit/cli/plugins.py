@@ -33,6 +33,7 @@ def command(as_json: bool) -> None:
         registry().containers()
         registry().dialects()
         registry().migrators()
+        registry().trainers()
     except PluginConflictError as exc:
         if as_json:  # it is in the rows already, and there is one object alone
             raise click.exceptions.Exit(exc.exit_code) from exc
@@ -45,4 +46,5 @@ def _row_json(row: Any) -> dict[str, Any]:
         "containers": list(row.containers),
         "dialects": list(row.dialects),
         "migrators": list(row.migrators),
+        "trainers": list(row.trainers),
     }

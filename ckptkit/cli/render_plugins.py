@@ -42,4 +42,6 @@ def _offers(row: PluginRow) -> Any:
         told.append(text(("dialects    ", "dim"), safe(", ".join(row.dialects))))
     if row.migrators:
         told.append(text(("migrators   ", "dim"), safe(", ".join(row.migrators))))
+    if row.trainers:
+        told.append(text(("trainers    ", "dim"), safe(", ".join(row.trainers))))
     return lines(told) if told else text(("nothing", "dim"))

@@ -16,7 +16,7 @@ import pluggy
 from ckptkit.errors import PluginConflictError
 from ckptkit.hooks import specs
 from ckptkit.hooks.discovery import EntryPoint, find_entry_points
-from ckptkit.protocols import Container, Dialect, SectionMigrator
+from ckptkit.protocols import Container, Dialect, SectionMigrator, Trainer
 
 GROUP = "ckptkit"
 _BUILTIN = EntryPoint("builtin", "ckptkit.hooks.builtins", "ckptkit", "")
@@ -26,6 +26,7 @@ _PARTS = {
     "ckptkit_containers": ("name", "title", "rank", "matches", "open", "scan"),
     "ckptkit_dialects": ("name", "title", "recognise", "interpret"),
     "ckptkit_migrators": ("name", "trainer", "section", "start", "stop", "title", "operations"),
+    "ckptkit_trainers": ("name", "title", "config", "train", "actions", "versions"),
 }
 
 
@@ -40,6 +41,7 @@ class PluginRow(NamedTuple):
     containers: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
     migrators: tuple[str, ...] = ()
+    trainers: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -93,13 +95,18 @@ class Registry:
         """Every migrator, in the order of registration. Raises: PluginConflictError."""
         return [part.value for part in self._unique("ckptkit_migrators")]
 
+    def trainers(self) -> list[Trainer]:
+        """Every trainer, in the order of registration. Raises: PluginConflictError."""
+        return [part.value for part in self._unique("ckptkit_trainers")]
+
     def plugin_table(self) -> list[PluginRow]:
         """Say of every plugin what it offers or why it does not; never raises."""
         containers = self._collect("ckptkit_containers")
         dialects = self._collect("ckptkit_dialects")
         migrators = self._collect("ckptkit_migrators")
+        trainers = self._collect("ckptkit_trainers")
         errors = dict(self._errors)
-        for parts in (containers, dialects, migrators):
+        for parts in (containers, dialects, migrators, trainers):
             errors |= self._conflicts(parts)
         rows = []
         for name, point in self._points.items():
@@ -112,6 +119,7 @@ class Registry:
                     tuple(part.value.name for part in containers if part.plugin == name),
                     tuple(part.value.name for part in dialects if part.plugin == name),
                     tuple(_way(part.value) for part in migrators if part.plugin == name),
+                    tuple(part.value.name for part in trainers if part.plugin == name),
                     errors.get(name, ""),
                 )
             )  # fmt: skip
@@ -225,6 +233,11 @@ def dialects() -> list[Dialect]:
 def migrators() -> list[SectionMigrator]:
     """Every migrator of this process. Raises: PluginConflictError."""
     return registry().migrators()
+
+
+def trainers() -> list[Trainer]:
+    """Every trainer of this process. Raises: PluginConflictError."""
+    return registry().trainers()
 
 
 def plugin_table() -> list[PluginRow]:

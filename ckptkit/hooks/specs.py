@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from ckptkit.protocols import Container, Dialect, SectionMigrator
+from ckptkit.protocols import Container, Dialect, SectionMigrator, Trainer
 
 PROJECT = "ckptkit"
 
@@ -44,5 +44,16 @@ def ckptkit_migrators() -> Iterable[SectionMigrator]:
     Since: 0.1.
     Merge: all are kept; two that begin at one version of one section raise PluginConflictError.
     On error: this plugin's migrators are left out, and ``ckptkit plugins`` says why.
+    """
+    return ()
+
+
+@hookspec
+def ckptkit_trainers() -> Iterable[Trainer]:
+    """Offer trainers: programs for ``ckptkit train``, ``resume``, ``sample`` and ``evaluate``.
+
+    When: once per process, before the first trainer is looked for; do no I/O here.   Since: 0.1.
+    Merge: all are kept; two of one name raise PluginConflictError.
+    On error: this plugin's trainers are left out, and ``ckptkit plugins`` says why.
     """
     return ()

@@ -30,7 +30,8 @@ RANKS = {
 HOMES = {
     "torch": ("ckptkit.torch_bridge", "ckptkit.run", "ckptkit_trainers"),
     "click": ("ckptkit.cli",),
-    "rich": ("ckptkit.cli",),
+    "rich": ("ckptkit.cli", "ckptkit_trainers"),
+    "matplotlib": ("ckptkit.run", "ckptkit_trainers"),
     "pluggy": ("ckptkit.hooks",),
     # --stats is faster with numpy where it is installed, and exact without it
     "numpy": (

@@ -1,0 +1,1 @@
+"""What the four trainers have in common: settings, the device and its processes, pictures."""
