@@ -51,7 +51,7 @@ def test_a_plugin_brings_its_dialect_beside_ours(plugin):
     names = [dialect.name for dialect in registry.dialects()]
     assert "mine" in names
     assert "bare" in names
-    assert row(registry, "good_a")[4:] == ("loaded", (), ("mine",), (), "")
+    assert row(registry, "good_a")[4:] == ("loaded", (), ("mine",), (), (), "")
 
 
 @pytest.mark.parametrize(
