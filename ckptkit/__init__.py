@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ckptkit.run.policy import SavePolicy
     from ckptkit.run.retention import KeepAll, KeepBest, KeepEvery, KeepLast, KeepSpans, Retention
     from ckptkit.run.run import Run
+    from ckptkit.run.trackers import TensorBoard
     from ckptkit.run.view import RunView, open_run
     from ckptkit.types import Limits
     from ckptkit.verbs.autogenerate import autogenerate
@@ -55,6 +56,7 @@ __all__ = [
     "RunView",
     "SavePolicy",
     "SaveReport",
+    "TensorBoard",
     "Versions",
     "autogenerate",
     "diff",
@@ -95,6 +97,7 @@ _HOMES = {
     "RunView": "ckptkit.run.view",
     "SavePolicy": "ckptkit.run.policy",
     "SaveReport": "ckptkit.verbs.saving.report",
+    "TensorBoard": "ckptkit.run.trackers",
     "Versions": "ckptkit.verbs.evolving.asked",
     "autogenerate": "ckptkit.verbs.autogenerate",
     "diff": "ckptkit.verbs.diff",

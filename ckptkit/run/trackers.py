@@ -5,6 +5,7 @@ Each keeps what it needs for that in the section ``trackers`` of every checkpoin
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +33,17 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in ``logs/``; a resume hides what was logged behind its step (purge_step)."""
+    """Event files in ``logs/``, or in ``folder``; a resume hides what was logged behind its step.
+
+    (By TensorBoard's purge_step.)
+    """
 
     name = "tensorboard"
 
-    def __init__(self, flush_s: float = 30.0) -> None:
-        self._flush_s = flush_s
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, *, flush_s: float = 30.0
+    ) -> None:
+        self._folder, self._flush_s = folder, flush_s
         self._writer: Any = None
 
     def open(self, logs: Path, stored: Mapping[str, Any] | None, step: int) -> None:
@@ -49,6 +55,7 @@ class TensorBoard:
                 "TensorBoard", "is not installed", "the package tensorboard",
                 "pip install tensorboard, or run without this tracker",
             ) from exc  # fmt: skip
+        logs = logs if self._folder is None else Path(self._folder)
         used = stored is not None or any(logs.glob("events.out.tfevents.*"))  # by a run that died
         purge = step + 1 if used else None
         _wait_for_a_later_name(logs)
@@ -60,8 +67,8 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def state(self) -> dict[str, Any]:
-        """Nothing but that it was there: its files lie in the run's own folder."""
-        return {"folder": "logs"}
+        """Nothing but that it was there: a run folder holds no path to another."""
+        return {"folder": "logs" if self._folder is None else ""}
 
     def close(self) -> None:
         """Write everything out."""
