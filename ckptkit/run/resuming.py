@@ -33,6 +33,7 @@ class Stored(NamedTuple):
     probe: Any
     gradients: Any
     ours: bool  # a run has written it
+    sections: frozenset[str] = frozenset()  # all that it holds
 
 
 class Resumed(NamedTuple):
@@ -61,6 +62,7 @@ def read_stored(path: Path, rank: int = 0) -> Stored:
             probe=read_section(checkpoint, "probe"),
             gradients=read_section(checkpoint, "gradients"),
             ours=own,
+            sections=frozenset(checkpoint.document),
         )
 
 
@@ -75,7 +77,7 @@ def fill(
     changed = changed_fields(asked, stored.asked) | {c.name.rpartition(".")[2] for c in changes}
     given = dict(options)
     given.setdefault("on_conflict", winning_fields(changed))
-    given.setdefault("allow_missing", _may_begin_afresh(state, stored))
+    given["allow_missing"] = _allowed(given.get("allow_missing", ()), state, stored)
     report = restore(path, state, mode="resume", **given)
     notes = []
     if isinstance(stored.gradients, Mapping):
@@ -89,16 +91,26 @@ def fill(
     return Resumed(replace(report, left=left), changes, notes)
 
 
-def _may_begin_afresh(state: Mapping[str, Any], stored: Stored) -> tuple[str, ...]:
-    """Parts that a checkpoint may lack: a scaler, because precision is free to change.
+def _allowed(asked: Any, state: Mapping[str, Any], stored: Stored) -> bool | tuple[str, ...]:
+    """What may be missing: what was asked for, and what a resume allows anyway."""
+    if isinstance(asked, bool):
+        return asked or _may_begin_afresh(state, stored)
+    asked = (asked,) if isinstance(asked, str) else tuple(asked)
+    return (*asked, *_may_begin_afresh(state, stored))
 
-    A file of another program may lack everything but weights: many keep no more.
+
+def _may_begin_afresh(state: Mapping[str, Any], stored: Stored) -> tuple[str, ...]:
+    """Parts that a checkpoint lacks and may lack: a scaler, because precision is free to change.
+
+    An average, too: one that has counted nothing begins at the weights of the next step. A file
+    of another program may lack everything but weights: many keep no more.
     """
+    free = (torch.amp.GradScaler, torch.optim.swa_utils.AveragedModel)
     return tuple(
         name
         for name, value in state.items()
-        if isinstance(value, torch.amp.GradScaler)
-        or (not stored.ours and not isinstance(value, torch.nn.Module))
+        if name not in stored.sections
+        and (isinstance(value, free) or not (stored.ours or isinstance(value, torch.nn.Module)))
     )
 
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ckptkit.plugin import errors
 from ckptkit_trainers.engine.settings import Settings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,7 +58,7 @@ def placed(settings: Settings) -> Iterator[Place]:
     ``vary`` is called, so that models begin alike.
     """
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    device = _device(settings.device)
+    device = device_of(settings.device)
     if several and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     begin_at(settings.seed)
@@ -85,12 +86,18 @@ def vary(place: Place, settings: Settings) -> None:
         begin_at(settings.seed + 1000 * (1 + place.rank))
 
 
-def _device(asked: str) -> torch.device:
-    """Return the device that was asked for, or the best there is."""
-    name = asked
-    if asked == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-        name = "mps" if torch.backends.mps.is_available() else name
+def device_of(asked: str) -> torch.device:
+    """Return the device that was asked for, or the best there is. Raises: MismatchError."""
+    there = {
+        "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(),
+    }  # fmt: skip
+    name = next(one for one in ("mps", "cuda", "cpu") if there[one]) if asked == "auto" else asked
+    if not there.get(name):
+        found = ", ".join(one for one, is_there in there.items() if is_there)
+        raise errors.MismatchError(
+            f"--device {name}", "torch finds no such device here", f"auto, or one of: {found}",
+            "leave --device out, or install the torch build of your accelerator",
+        )  # fmt: skip
     if name == "cuda":
         index = int(os.environ.get("LOCAL_RANK", "0"))
         torch.cuda.set_device(index)

@@ -1,0 +1,25 @@
+"""Averaged weights: what is judged and shipped."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+WARM_UP = 10  # early on, the average forgets within about so many steps
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Return an exponential moving average of the weights, or None for a decay of 0.
+
+    It follows the weights closely at first, and as slowly as ``decay`` says later.
+    """
+    if not decay:
+        return None
+
+    def follow(averaged: list[torch.Tensor], current: list[torch.Tensor], count: object) -> None:
+        n_steps = float(count)  # type: ignore[arg-type]
+        now = min(decay, (1 + n_steps) / (WARM_UP + n_steps))
+        torch._foreach_lerp_(averaged, current, 1 - now)
+
+    return AveragedModel(model, multi_avg_fn=follow)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Restoration: a U-Net takes Gaussian noise out of photographs."""

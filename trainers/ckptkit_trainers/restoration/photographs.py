@@ -1,0 +1,152 @@
+"""Photographs: which there are, which are held out, and their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ckptkit.plugin import errors
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+HELD_OUT_FOLDERS = ("val", "valid", "validation", "test")
+ONE_IN = 10  # of a folder without such a subfolder, every so manieth is held out
+CACHE_NBYTES = 1 << 30
+
+#: In the wheel itself, as files: the library is not imported, and nothing is downloaded.
+WHEEL_TRAIN = (
+    "brick.png", "clock_motion.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
+    "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "motorcycle_right.png",
+    "retina.jpg", "rocket.jpg",
+)  # fmt: skip
+WHEEL_HELD_OUT = ("astronaut.png", "camera.png", "chelsea.png")
+
+
+class Split(NamedTuple):
+    """Files to train on, and files that training never sees."""
+
+    train: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+
+
+def find_photographs(folder: str) -> Split:
+    """Return the photographs of a folder, or those inside scikit-image for an empty name.
+
+    ``folder`` holds ``train/`` and ``val/``, or pictures of which every tenth is held out.
+    Raises: InputError, which says what was looked for.
+    """
+    if not folder:
+        return _of_the_wheel()
+    root = Path(folder)
+    held_out = next((root / name for name in HELD_OUT_FOLDERS if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and held_out is not None:
+        return Split(pictures_in(root / "train"), pictures_in(held_out))
+    every = pictures_in(root)
+    if len(every) < 2:
+        raise errors.InputError(
+            root, "holds one picture", "two at least: one to train on, one that is held out",
+            "bring more pictures, or make the folders train/ and val/",
+        )  # fmt: skip
+    return Split(tuple(one for number, one in enumerate(every) if number % ONE_IN), every[::ONE_IN])
+
+
+def pictures_in(place: Path) -> tuple[Path, ...]:
+    """Return a picture, or those of a folder and its subfolders by name. Raises: InputError."""
+    if place.is_file():
+        return (place,)
+    if not place.is_dir():
+        raise errors.NotFoundError(
+            place, "there is no such folder", "a folder of photographs", "give its path"
+        )
+    found = sorted(
+        one for one in place.rglob("*")
+        if one.suffix.lower() in ENDINGS and one.is_file() and not one.name.startswith(".")
+    )  # fmt: skip
+    if not found:
+        raise errors.InputError(
+            place, "holds no picture", f"files that end in {', '.join(ENDINGS)}",
+            "give a folder of photographs, or none for those inside scikit-image",
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _of_the_wheel() -> Split:
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise errors.MissingExtraError(
+            "the photographs of scikit-image", "it is not installed", "the library",
+            "pip install 'ckptkit[trainers]', or give a folder of your own: --data FOLDER",
+        )  # fmt: skip
+    home = Path(spec.submodule_search_locations[0], "data")
+    gone = [name for name in WHEEL_TRAIN + WHEEL_HELD_OUT if not (home / name).is_file()]
+    if gone:
+        raise errors.NotFoundError(
+            home, f"lacks {', '.join(gone)}", "the photographs of scikit-image 0.20 or later",
+            "install it anew, or give a folder of your own: --data FOLDER",
+        )  # fmt: skip
+    return Split(
+        tuple(home / name for name in WHEEL_TRAIN), tuple(home / name for name in WHEEL_HELD_OUT)
+    )
+
+
+class Gallery:
+    """Photographs as tensors, decoded when they are asked for and kept while there is room."""
+
+    def __init__(self, paths: Sequence[Path], *, colours: str, least: int = 1) -> None:
+        """Look at every header. Raises: InputError for one that is smaller than ``least``."""
+        self.paths, self._mode = tuple(paths), "RGB" if colours == "colour" else "L"
+        self._kept: dict[int, torch.Tensor] = {}
+        for path in self.paths:
+            with _opened(path) as image:
+                if min(image.size) < least:
+                    raise errors.InputError(
+                        path, f"is {image.width} x {image.height} pixels",
+                        f"{least} at least on each side",
+                        "take it out, or choose a smaller --patch",
+                    )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return one photograph. Shapes: (3 or 1, H, W), bytes."""
+        if index not in self._kept:
+            pixels = read_pixels(self.paths[index], self._mode)
+            room = CACHE_NBYTES - sum(map(torch.Tensor.numel, self._kept.values()))
+            if pixels.numel() > room:
+                self._kept.clear()
+            self._kept[index] = pixels
+        return self._kept[index]
+
+
+def read_pixels(path: Path, mode: str) -> torch.Tensor:
+    """Decode a picture. Shapes: (3 or 1, H, W), bytes. Raises: InputError, CorruptFileError."""
+    with _opened(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise errors.InputError(
+                path, f"holds values of mode {image.mode}", "8 bits a channel",
+                "convert it first: what white means in it is not said",
+            )  # fmt: skip
+        try:
+            upright = ImageOps.exif_transpose(image).convert(mode)
+        except (OSError, SyntaxError) as exc:
+            raise errors.CorruptFileError(
+                path, f"cannot be decoded ({exc})", "a whole picture", "take it out"
+            ) from exc
+        pixels = torch.from_numpy(np.array(upright))
+    return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError as exc:
+        raise errors.CorruptFileError(
+            path, "is no picture, whatever its name says", "a PNG, JPEG, TIFF, BMP or WebP",
+            "take it out of the folder",
+        ) from exc  # fmt: skip
