@@ -1,0 +1,1 @@
+"""Buildings found in aerial pictures: SegFormer, BuildFormer and a U-Net."""

@@ -1,0 +1,130 @@
+"""Training: from settings to checkpoints, top to bottom."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+import ckptkit
+from ckptkit_trainers.engine.pictures import save_picture
+from ckptkit_trainers.engine.place import Place, placed, vary
+from ckptkit_trainers.engine.progress import watched
+from ckptkit_trainers.engine.run_options import run_options as options_of
+from ckptkit_trainers.segmentation.config import WATCHED, Config
+from ckptkit_trainers.segmentation.data import (
+    Patches,
+    as_seen,
+    open_data,
+    train_loader,
+    val_loader,
+)
+from ckptkit_trainers.segmentation.loss import bce_and_dice
+from ckptkit_trainers.segmentation.metrics import Scores
+from ckptkit_trainers.segmentation.migrators import MIGRATORS, TRAINER, VERSIONS
+from ckptkit_trainers.segmentation.model import begin_with, build, logits_of, side_files
+from ckptkit_trainers.segmentation.overlay import overlays
+
+
+def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) -> None:
+    """Train in ``folder``; ``run_options`` go to ``ckptkit.Run`` as they are."""
+    with placed(config) as place:
+        data = open_data(config)
+        model = begin_with(build(config), config).to(place.device)
+        vary(place, config)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        )
+        scheduler = CosineAnnealingLR(optimizer, config.epochs)
+        scaler = place.scaler()
+        called = place.spread(model)
+        batches, held_out = (
+            train_loader(config, data.train, place), val_loader(config, data.val, place)
+        )  # fmt: skip
+        state = {
+            "model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler
+        }  # fmt: skip
+        options = {
+            "trainer": TRAINER, "versions": VERSIONS, "side_files": side_files(config),
+            **options_of(config, best=config.best, mode=WATCHED[config.best]), **run_options,
+            "restore": {"migrators": MIGRATORS, **run_options.get("restore", {})},
+        }  # fmt: skip
+        with ckptkit.Run(folder, state, **options) as run:
+            end_at_the_target(scheduler, config.epochs)
+            for epoch in run.epochs(config.epochs):
+                model.train()
+                title = f"epoch {epoch + 1}/{config.epochs}"
+                shown = config.progress and place.leads
+                for images, masks in watched(
+                    run.batches(batches), len(batches), title, shown=shown
+                ):
+                    with place.autocast():
+                        logits = logits_of(called, images.to(place.device))
+                        loss = bce_and_dice(logits, masks.to(place.device))
+                    torch.autograd.backward(scaler.scale(loss / config.accumulate))
+                    if run.micro_batch == config.accumulate - 1:
+                        step(model, optimizer, scaler, config.clip)
+                    run.log(train_loss=loss)
+                scheduler.step()
+                run.log(lr=scheduler.get_last_lr()[0])
+                run.log(validate(model, run, held_out, place, config))
+                if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
+                    picture = samples(model, data.val, place, config)
+                    save_picture(picture, run.folder / "samples" / f"epoch_{epoch + 1:03d}.png")
+
+
+def step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float
+) -> None:
+    """Step with the gradients that were gathered, cut to a norm, and forget them."""
+    if clip:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad()
+
+
+def end_at_the_target(scheduler: CosineAnnealingLR, epochs: int) -> None:
+    """Let a schedule that came from another program end where this training does.
+
+    A cosine that is followed beyond its own end climbs again, or stays at 0.
+    """
+    if scheduler.T_max == epochs:
+        return
+    scheduler.T_max = epochs
+    share = (1 + torch.tensor(torch.pi * scheduler.last_epoch / epochs).cos().item()) / 2
+    for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
+        group["lr"] = scheduler.eta_min + (base - scheduler.eta_min) * share
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, run: ckptkit.Run, loader: Any, place: Place, config: Config
+) -> dict[str, float]:
+    """Score the held-out patches: the same numbers in every process."""
+    if place.world > 1:  # each process has running statistics of its own batches
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+    scores = Scores(config.threshold, config.boundary_px).to(place.device)
+    model.eval()
+    for images, drawn in run.evaluate(loader):
+        masks = drawn.to(place.device)
+        with place.autocast():
+            logits = logits_of(model, images.to(place.device))
+        scores.update(logits, masks, bce_and_dice(logits, masks))
+    return {f"val_{name}": value for name, value in scores.numbers().items()}
+
+
+@torch.no_grad()
+def samples(model: nn.Module, data: Patches, place: Place, config: Config) -> Any:
+    """Draw what the model makes of the first held-out patches."""
+    model.eval()
+    drawn = [data[number] for number in range(min(config.sample_tiles, len(data)))]
+    images, masks = (torch.stack(part) for part in zip(*drawn, strict=True))
+    chances = logits_of(model, images.to(place.device)).float().sigmoid().cpu()
+    return overlays(as_seen(images), masks, chances >= config.threshold)
