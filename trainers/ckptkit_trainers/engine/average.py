@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, _foreach_lerp_, nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10  # early on, the average forgets within about so many steps
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
@@ -17,9 +17,9 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
 
-    def follow(averaged: list[torch.Tensor], current: list[torch.Tensor], count: object) -> None:
-        n_steps = float(count)  # type: ignore[arg-type]
+    def follow(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        n_steps = float(count)
         now = min(decay, (1 + n_steps) / (WARM_UP + n_steps))
-        torch._foreach_lerp_(averaged, current, 1 - now)
+        _foreach_lerp_(averaged, current, 1 - now)
 
-    return AveragedModel(model, multi_avg_fn=follow)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=follow)

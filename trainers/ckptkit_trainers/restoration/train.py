@@ -10,11 +10,11 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import ckptkit
+from ckptkit_trainers.engine.average import average_of
 from ckptkit_trainers.engine.pictures import save_picture, sheet
 from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
-from ckptkit_trainers.restoration.average import average_of
 from ckptkit_trainers.restoration.config import Config
 from ckptkit_trainers.restoration.data import HeldOut, load_data
 from ckptkit_trainers.restoration.loss import l1_and_ssim, quality

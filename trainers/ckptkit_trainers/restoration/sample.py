@@ -1,0 +1,76 @@
+"""``ckptkit sample``: pictures are denoised and written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ckptkit_trainers.engine.pictures import as_image, save_picture, sheet
+from ckptkit_trainers.restoration.config import Config, SampleOptions
+from ckptkit_trainers.restoration.data import LEVELS, with_noise
+from ckptkit_trainers.restoration.denoise import denoise, load_network
+from ckptkit_trainers.restoration.loss import quality
+from ckptkit_trainers.restoration.photographs import Gallery, find_photographs, pictures_in
+
+log = logging.getLogger(__name__)
+
+
+class Given(NamedTuple):
+    """A picture to denoise. ``clean`` is there where the noise is ours. Shapes: (C, H, W)."""
+
+    path: Path
+    name: str  # of what is written
+    noisy: torch.Tensor
+    clean: torch.Tensor | None
+
+
+def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str, Any]:
+    """Write each picture denoised, and a sheet of it before and after; tell how good they are.
+
+    Raises: InputError; as ``ckptkit.restore``.
+    """
+    finished = load_network(checkpoint, config, options.device)
+    log.info("checkpoint of epoch %d, step %d", finished.epoch, finished.step)
+    rows = []
+    for given in _given(config, options):
+        denoised = denoise(finished, given.noisy, options.tile)
+        rows.append(_written(given, denoised, Path(options.out)))
+    return {
+        "checkpoint": str(checkpoint), "epoch": finished.epoch, "step": finished.step,
+        "weights": finished.weights, "pictures": rows,
+    }  # fmt: skip
+
+
+def _given(config: Config, options: SampleOptions) -> Iterator[Given]:
+    asked = Path(options.input) if options.input else None
+    paths = pictures_in(asked) if asked else find_photographs(config.data).held_out
+    noise = options.noise
+    if noise < 0:
+        noise = 0.0 if asked else config.val_noise
+    gallery = Gallery(paths, colours=config.colours, least=1 << config.depth)
+    stems = [path.stem for path in gallery.paths]
+    for number, path in enumerate(gallery.paths):
+        clean = gallery[number].float() / LEVELS
+        pair = with_noise(clean, noise, seed=number)
+        name = path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{number + 1}"
+        yield Given(path, name, pair.noisy, clean if noise else None)
+
+
+def _written(given: Given, denoised: torch.Tensor, out: Path) -> dict[str, Any]:
+    alone, compared = (out / f"{given.name}_{word}.png" for word in ("denoised", "compared"))
+    save_picture(as_image(denoised), alone)
+    row: dict[str, Any] = {"picture": given.path.name}
+    images, titles = [given.noisy, denoised], ["given", "denoised"]
+    if given.clean is not None:
+        images, titles = [given.clean, *images], ["clean", "noisy", "denoised"]
+        before, after = (quality(one, given.clean) for one in (given.noisy, denoised))
+        row |= {
+            "psnr_noisy": round(before.psnr, 2), "psnr": round(after.psnr, 2),
+            "ssim_noisy": round(before.ssim, 3), "ssim": round(after.ssim, 3),
+        }  # fmt: skip
+    save_picture(sheet([images], titles), compared)
+    return {**row, "denoised": str(alone), "compared": str(compared)}
