@@ -1,0 +1,1 @@
+"""Text to sign-language GIF: a text-conditional diffusion model of short clips."""

@@ -1,0 +1,103 @@
+"""A folder of GIFs with captions: the layout of a real data set."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ckptkit.plugin import errors
+from ckptkit_trainers.diffusion.gifs import read_gif
+
+CAPTIONS = "captions.csv"
+HELD_OUT = 10  # one in so many clips is never trained on
+LAYOUT = f"GIFs, with {CAPTIONS} (two columns: file, caption) or NAME.txt beside each NAME.gif"
+
+
+class Captioned(NamedTuple):
+    """One GIF and what it shows."""
+
+    path: Path
+    caption: str
+
+
+class Shape(NamedTuple):
+    """What every clip is brought to."""
+
+    frames: int
+    size: int
+    color: bool
+
+
+class GifFolder:
+    """The clips of a folder, read when they are asked for. An item is (clip, caption)."""
+
+    def __init__(self, pairs: list[Captioned], shape: Shape) -> None:
+        self.pairs, self.shape = pairs, shape
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, str]:
+        path, caption = self.pairs[index]
+        return read_gif(path, **self.shape._asdict()), caption
+
+
+def read_folder(folder: Path, shape: Shape) -> tuple[GifFolder, GifFolder]:
+    """Find the clips to train on and those that are held out, by the digests of their names.
+
+    Raises: NotFoundError, NoCheckpointError's kin: what was looked for is in the message.
+    """
+    if not folder.is_dir():
+        raise errors.NotFoundError(folder, "is no folder", LAYOUT, "name the folder of your GIFs")
+    listed = folder / CAPTIONS
+    pairs = _from_list(listed) if listed.is_file() else _from_neighbours(folder)
+    if len(pairs) < 2:
+        raise errors.NotFoundError(
+            folder, f"has {len(pairs)} GIFs with a caption", f"two or more; {LAYOUT}"
+        )
+    by_digest = sorted(pairs, key=lambda pair: hashlib.sha256(pair.path.name.encode()).digest())
+    n_held_out = max(1, len(pairs) // HELD_OUT)
+    held_out = set(by_digest[:n_held_out])
+    train = [pair for pair in pairs if pair not in held_out]
+    return GifFolder(train, shape), GifFolder(sorted(held_out), shape)
+
+
+def _from_list(listed: Path) -> list[Captioned]:
+    pairs = []
+    with listed.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if not row or (number == 1 and not row[0].lower().endswith(".gif")):
+                continue  # an empty line, or the names of the columns
+            pairs.append(_pair_of(listed, number, row))
+    return pairs
+
+
+def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
+    where = f"{listed}, line {number}"
+    if len(row) != 2 or not row[1].strip():
+        raise errors.CorruptFileError(
+            where, f"has {len(row)} columns", "a file and its caption", "quote captions with commas"
+        )
+    path = listed.parent / row[0].strip()
+    if not path.is_file():
+        raise errors.NotFoundError(where, f"there is no {row[0]}", "a GIF of this folder")
+    return Captioned(path, row[1].strip())
+
+
+def _from_neighbours(folder: Path) -> list[Captioned]:
+    """Pair every GIF with the text beside it; hidden files are passed over, ``._`` ones too."""
+    pairs = []
+    for path in sorted(folder.rglob("*.gif")):
+        text = path.with_suffix(".txt")
+        if path.name.startswith("."):
+            continue
+        if not text.is_file():
+            raise errors.NotFoundError(
+                text, "is not there", f"the caption of {path.name}; {LAYOUT}"
+            )
+        pairs.append(Captioned(path, text.read_text(encoding="utf-8").strip()))
+    return pairs

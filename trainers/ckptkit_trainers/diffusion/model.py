@@ -1,0 +1,123 @@
+"""The model: a text encoder, and a UNet over the patches of a clip that reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import UNet3DConditionModel
+from torch import nn
+from transformers import AutoModel, CLIPTextConfig, CLIPTextModel
+
+from ckptkit.plugin import errors
+from ckptkit_trainers.diffusion.config import Config
+from ckptkit_trainers.diffusion.words import MARKS
+
+GROUPS = 8  # of the group norms
+
+
+class ClipDenoiser(nn.Module):
+    """Predicts, from a noisy clip, its noise level and its caption, what the noise is.
+
+    Shapes: clip (B, colors, frames, size, size); the UNet sees patches as channels:
+    (B, colors * patch ** 2, frames, size / patch, size / patch).
+    """
+
+    def __init__(self, config: Config, read_width: int, text: nn.Module | None) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.unet = _unet(config)
+        self.project = nn.Linear(read_width, config.text_width)
+        self.text = text  # None: a frozen one is kept beside the model
+
+    def forward(
+        self, noisy: torch.Tensor, times: torch.Tensor, caption: torch.Tensor
+    ) -> torch.Tensor:
+        """Predict. Shapes: caption (B, length) numbers of words, or (B, length, width) read."""
+        read = caption if self.text is None else self.text(caption).last_hidden_state
+        sample = to_patches(noisy, self.patch)
+        predicted = self.unet(sample, times, self.project(read.to(sample.dtype))).sample
+        return from_patches(predicted, self.patch)
+
+
+def build(config: Config, frozen: nn.Module | None = None) -> ClipDenoiser:
+    """Make the model. Raises: SettingError for settings that do not go together."""
+    check(config)
+    text = None if frozen is not None else small_encoder(config)
+    width = config.text_width if frozen is None else int(frozen.config.hidden_size)  # type: ignore[union-attr, arg-type]
+    return ClipDenoiser(config, width, text)
+
+
+def check(config: Config) -> None:
+    """Refuse sizes that cannot be. Raises: SettingError."""
+    step = config.patch * 2 ** (config.levels - 1)
+    if config.size % step:
+        raise errors.SettingError(
+            "size", f"{config.size} pixels", f"a multiple of {step}: patch x 2 ** (levels - 1)"
+        )
+    for name, value, unit in (
+        ("channels", config.channels, config.head), ("channels", config.channels, GROUPS),
+        ("text_width", config.text_width, config.head),
+    ):  # fmt: skip
+        if value % unit:
+            raise errors.SettingError(name, f"{value}", f"a multiple of {unit}")
+
+
+def small_encoder(config: Config) -> nn.Module:
+    """Make the text encoder that trains along.
+
+    transformers 4 kept its layers under ``text_model``, 5 does not: what is returned has the
+    same names under both.
+    """
+    model = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=config.vocabulary, hidden_size=config.text_width,
+            intermediate_size=2 * config.text_width, num_hidden_layers=config.text_layers,
+            num_attention_heads=config.text_width // config.head,
+            max_position_embeddings=config.caption_length, attention_dropout=0.0,
+            pad_token_id=MARKS.index("[PAD]"), bos_token_id=MARKS.index("[BEGIN]"),
+            eos_token_id=MARKS.index("[END]"),
+        )
+    )  # fmt: skip
+    inner: nn.Module = getattr(model, "text_model", model)
+    return inner
+
+
+def frozen_encoder(folder: Path) -> nn.Module:
+    """Open a pretrained text encoder. Raises: NotFoundError, MismatchError."""
+    if not (folder / "config.json").is_file():
+        raise errors.NotFoundError(
+            folder, "has no config.json", "a folder that save_pretrained of transformers wrote",
+            "give the text encoder's folder, its tokenizer in it",
+        )  # fmt: skip
+    model = AutoModel.from_pretrained(folder, local_files_only=True)
+    model = getattr(model, "text_model", model)  # of a model of pictures and text
+    return model.requires_grad_(False).eval()  # type: ignore[no-any-return]
+
+
+def _unet(config: Config) -> nn.Module:
+    """Make the UNet: text is read at every level; deeper ones have more channels."""
+    widths = tuple(config.channels * (level + 1) for level in range(config.levels))
+    n_channels = (3 if config.color else 1) * config.patch**2
+    unet: nn.Module = UNet3DConditionModel(  # type: ignore[assignment, no-untyped-call]
+        sample_size=config.size // config.patch, in_channels=n_channels, out_channels=n_channels,
+        down_block_types=("CrossAttnDownBlock3D",) * config.levels,
+        up_block_types=("CrossAttnUpBlock3D",) * config.levels,
+        block_out_channels=widths, layers_per_block=1, norm_num_groups=GROUPS,
+        cross_attention_dim=config.text_width, attention_head_dim=config.head,
+    )  # fmt: skip
+    for module in unet.modules():
+        if isinstance(module, nn.Dropout):  # the library fixes it at 0.1 in some places
+            module.p = config.dropout
+    return unet
+
+
+def to_patches(clip: torch.Tensor, patch: int) -> torch.Tensor:
+    """Fold the pixels of each patch into channels; ``from_patches`` takes it back."""
+    frames = clip.transpose(1, 2)
+    return nn.functional.pixel_unshuffle(frames, patch).transpose(1, 2)
+
+
+def from_patches(clip: torch.Tensor, patch: int) -> torch.Tensor:
+    """Lay the channels of each patch out as its pixels."""
+    return nn.functional.pixel_shuffle(clip.transpose(1, 2), patch).transpose(1, 2)

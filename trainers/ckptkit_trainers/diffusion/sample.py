@@ -1,0 +1,68 @@
+"""``ckptkit sample``: clips are drawn from captions and written as GIFs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from ckptkit.plugin import errors
+from ckptkit_trainers.diffusion.config import Config, SampleOptions
+from ckptkit_trainers.diffusion.draw import Painter, Way, draw, listed, save_sheet
+from ckptkit_trainers.diffusion.gifs import write_gif
+from ckptkit_trainers.diffusion.opened import open_painter
+from ckptkit_trainers.diffusion.words import OwnWords
+
+log = logging.getLogger(__name__)
+
+
+def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str, Any]:
+    """Write one GIF for each clip, and a contact sheet of all; tell which checkpoint drew them.
+
+    The captions are taken in turn until there are ``num_samples`` clips.
+    Raises: SettingError for a word that the model never read; as ``ckptkit.restore``.
+    """
+    _check(options)
+    opened = open_painter(checkpoint, config, weights=options.weights, device=options.device)
+    log.info("checkpoint of epoch %s, step %s", opened.epoch, opened.step)
+    prompts = listed(options.prompt or config.prompts)
+    captions = list(islice(cycle(prompts), options.num_samples))
+    _know(opened.painter, captions)
+    way = Way(options.steps, options.guidance, options.seed)
+    clips = draw(opened.painter, captions, config, way)
+    out = Path(options.out).expanduser()
+    written = []
+    for number, (caption, clip) in enumerate(zip(captions, clips, strict=True), 1):
+        path = out / f"{number:03d}_{_as_name(caption)}.gif"
+        write_gif(clip, path, scale=options.scale)
+        written.append({"prompt": caption, "gif": str(path)})
+    save_sheet(clips, out / "sheet.png")
+    return {"checkpoint": str(checkpoint), **opened.told(), "clips": written,
+            "sheet": str(out / "sheet.png")}  # fmt: skip
+
+
+def _check(options: SampleOptions) -> None:
+    for name in ("num_samples", "steps", "scale"):
+        value = getattr(options, name)
+        if value < 1:
+            raise errors.SettingError(name, f"{value}", "1 or more")
+
+
+def _know(painter: Painter, captions: list[str]) -> None:
+    """Refuse words that were not in any caption: the model would draw something at random."""
+    if not isinstance(painter.tokens, OwnWords):
+        return
+    unknown = [word for caption in captions for word in painter.tokens.unknown(caption)]
+    if unknown:
+        known = ", ".join(painter.tokens.names["words"][:30])
+        raise errors.SettingError(
+            "prompt", f"{', '.join(dict.fromkeys(unknown))}: not in any caption of the training",
+            f"words that are: {known}",
+        )  # fmt: skip
+
+
+def _as_name(caption: str) -> str:
+    """Return what of a caption can be part of a file's name."""
+    return re.sub(r"[^\w-]+", "_", caption.lower()).strip("_")[:60] or "empty"

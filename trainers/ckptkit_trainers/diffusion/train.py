@@ -1,0 +1,121 @@
+"""The training: noise is added to clips, and the model learns to tell it from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader
+
+import ckptkit
+from ckptkit_trainers.diffusion.config import NAME, Config
+from ckptkit_trainers.diffusion.data import (
+    HeldOutClips,
+    Noised,
+    know,
+    load_held_out,
+    load_train,
+    read_data,
+)
+from ckptkit_trainers.diffusion.draw import Painter, Way, draw, listed, save_sheet
+from ckptkit_trainers.diffusion.gifs import write_gif
+from ckptkit_trainers.diffusion.loss import denoising_loss, held_out_losses
+from ckptkit_trainers.diffusion.migrators import VERSIONS
+from ckptkit_trainers.diffusion.model import build, frozen_encoder
+from ckptkit_trainers.diffusion.noise import ddpm
+from ckptkit_trainers.diffusion.words import OwnWords, Tokens
+from ckptkit_trainers.engine.average import average_of
+from ckptkit_trainers.engine.place import placed, vary
+from ckptkit_trainers.engine.progress import watched
+from ckptkit_trainers.engine.run_options import run_options as options_of
+
+GIF_SCALE = 6
+
+
+def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) -> None:
+    """Train below ``folder``, or go on there; ``run_options`` are handed to ``ckptkit.Run``."""
+    with placed(config) as place:
+        read = read_data(config)
+        loader = load_train(read, config, place)
+        held_out = load_held_out(HeldOutClips(read.held_out, read.tokens, config), config)
+        frozen = frozen_encoder(Path(config.text).expanduser()) if config.text else None
+        model = build(config, frozen).to(place.device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        )
+        scheduler = CosineAnnealingLR(optimizer, T_max=config.epochs)
+        scaler, average = place.scaler(), average_of(model, config.ema)
+        state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+        state |= kept(average, read.tokens, frozen)
+        network, noising = place.spread(model), ddpm(config)
+        judged = model if average is None else average.module
+        painter = Painter(judged, frozen and frozen.to(place.device), read.tokens, place)
+        vary(place, config)
+        options = options_of(config, best="val_loss", mode="min")
+        options |= {"trainer": NAME, "versions": VERSIONS}
+        with ckptkit.Run(folder, state, **options | run_options) as run:
+            know(read)
+            for epoch in run.epochs(config.epochs):
+                model.train()
+                batches = watched(
+                    run.batches(loader), len(loader), f"epoch {epoch + 1} of {config.epochs}",
+                    shown=config.progress and place.leads,
+                )  # fmt: skip
+                for batch in batches:
+                    loss = denoising_loss(network, painter, noising, Noised(*batch), config)
+                    scaler.scale(loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
+                    if run.micro_batch == config.accumulate - 1:
+                        step(model, optimizer, scaler, config.clip)
+                        if average is not None and run.stepped:
+                            average.update_parameters(model)
+                    run.log(train_loss=loss, weight=len(batch[0]))
+                run.log(lr=scheduler.get_last_lr()[0])
+                scheduler.step()
+                validate(run, painter, held_out, config)
+                if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
+                    show(run, painter, config, epoch + 1)
+
+
+def kept(average: nn.Module | None, tokens: Tokens, frozen: nn.Module | None) -> dict[str, Any]:
+    """Return what else belongs into a checkpoint, as far as there is any of it."""
+    words = tokens.names if isinstance(tokens, OwnWords) else None
+    parts = {"ema": average, "words": words, "text_encoder": frozen}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float
+) -> None:
+    """Make one step of the gradients that were gathered, clipped at their true size."""
+    scaler.unscale_(optimizer)
+    if clip:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def validate(run: ckptkit.Run, painter: Painter, held_out: DataLoader[Any], config: Config) -> None:
+    """Measure the held-out clips, each at its level of noise, with all levels counted alike."""
+    painter.model.eval()
+    noising = ddpm(config)
+    for batch in run.evaluate(held_out):
+        losses = held_out_losses(painter, noising, Noised(*batch))
+        run.log(val_loss=losses.mean(), weight=len(losses))
+
+
+@torch.no_grad()
+def show(run: ckptkit.Run, painter: Painter, config: Config, epoch: int) -> None:
+    """Draw the fixed prompts from the same noise as ever, into the run's ``samples/``."""
+    way = Way(config.sample_steps, config.guidance, config.seed)
+    prompts = listed(config.prompts)
+    clips = draw(painter, prompts, config, way)
+    folder = run.folder / "samples"
+    save_sheet(clips, folder / f"epoch_{epoch:03d}.png")
+    for number, clip in enumerate(clips, 1):
+        write_gif(clip, folder / f"epoch_{epoch:03d}_{number}.gif", scale=GIF_SCALE)
