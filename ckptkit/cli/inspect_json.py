@@ -19,6 +19,8 @@ def inspection_json(shown: Shown) -> dict[str, Any]:
         "container_title": shown.container_title,
         "schema_version": found.schema_version,
         "dialect": _dialect_json(found),
+        "trainer": found.trainer or None,
+        "versions": dict(found.versions),
         "progress": _progress_json(found),
         "sections": [row._asdict() for row in found.sections],
         "total": found.total._asdict(),

@@ -69,6 +69,9 @@ def _identity(shown: Shown) -> Iterator[tuple[str, Any]]:
         yield "because", lines(text((reason, "dim")) for reason in why)
     meaning = _meaning(found)
     yield "schema", f"{found.schema_version}{', ' if meaning else ''}{meaning}"
+    if found.trainer:
+        counted = ", ".join(f"{safe(name)} {n}" for name, n in found.versions if n > 1)
+        yield "trainer", text(safe(found.trainer), (f"  {counted}" if counted else "", "dim"))
     yield "progress", _progress(found)
     yield "best", _best(found)
 

@@ -90,6 +90,8 @@ class Inspection:
     scans: tuple[StreamScan, ...]
     places: tuple[Place, ...]
     scalars: tuple[tuple[str, Node], ...] = ()  # sections that are one value each
+    trainer: str = ""  # who saved it and counts the versions of its sections
+    versions: tuple[tuple[str, int], ...] = ()
 
 
 def inspect(
@@ -146,6 +148,8 @@ def _survey(checkpoint: Checkpoint) -> Inspection:
         scans=checkpoint.opened.scans,
         places=tuple(places),
         scalars=_scalars(document),
+        trainer=checkpoint.trainer,
+        versions=tuple(checkpoint.versions.items()),
     )
 
 

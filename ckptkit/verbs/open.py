@@ -56,6 +56,18 @@ class Checkpoint:
             node = node.get(key) if isinstance(node, MapNode) else None
         return node if isinstance(node, str) else OWN_DIALECT
 
+    @property
+    def trainer(self) -> str:
+        """The program that saved it and counts the versions of its sections; "" for nobody."""
+        return "" if self.sealed is None else self.sealed.manifest.trainer
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each section of a sealed checkpoint; empty for others."""
+        if self.sealed is None:
+            return {}
+        return {one.name: one.version for one in self.sealed.manifest.sections}
+
     def tensors(self, section: str | None = None) -> Iterator[LazyTensor]:
         """Every tensor of the document, or of one section; ties stand at each of their places."""
         from ckptkit.verbs.lazy_tensor import lazy_tensors

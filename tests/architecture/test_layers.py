@@ -22,13 +22,13 @@ RANKS = {
     "ckptkit.containers": 5, "ckptkit.storage": 5,
     "ckptkit.match": 5, "ckptkit.report": 5, "ckptkit.torch_bridge": 5, "ckptkit.algebra": 6,
     "ckptkit.hooks": 6, "ckptkit.plugin": 7, "ckptkit.verbs": 7,
-    "ckptkit.run": 8, "ckptkit": 9, "ckptkit.cli": 10, "ckptkit.testing": 10,
-    "ckptkit.__main__": 11, "ckptkit_trainers": 11, "ckptkit_plugins": 12,
+    "ckptkit.run": 8, "ckptkit.training": 9, "ckptkit": 10, "ckptkit.cli": 11,
+    "ckptkit.testing": 11, "ckptkit.__main__": 12, "ckptkit_trainers": 12, "ckptkit_plugins": 13,
 }  # fmt: skip
 
 #: Who alone may import a library.
 HOMES = {
-    "torch": ("ckptkit.torch_bridge", "ckptkit.run", "ckptkit_trainers"),
+    "torch": ("ckptkit.torch_bridge", "ckptkit.run", "ckptkit.testing", "ckptkit_trainers"),
     "click": ("ckptkit.cli",),
     "rich": ("ckptkit.cli", "ckptkit_trainers"),
     "matplotlib": ("ckptkit.run", "ckptkit_trainers"),

@@ -16,11 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
-import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-
-from ckptkit.run import loop
-from ckptkit.storage import kernel, writer
+from ckptkit.testing.killing import signal_at
 from tests.run.soak.training import Features, train
 
 WHOLE = Features()
@@ -32,6 +28,7 @@ MENU = [
     Features(optimizer="rmsprop", accumulate=2, batch_size=4, drop_last=True, every_steps=2),
 ]
 MAX_ATTEMPTS = 60
+WITHIN = {"forward": 60, "step": 40, "mark": 25, "save": 60}  # the calls that a kill may follow
 
 
 def in_child(work):
@@ -51,38 +48,12 @@ def in_child(work):
         os._exit(status)
 
 
-def killed_inside(kind, countdown):
-    """Arrange that this process kills itself at the nth call of something inside the run."""
-    left = [countdown]
-
-    def wrapped(function):
-        def call(*args, **options):
-            left[0] -= 1
-            if left[0] < 0:
-                os.killpg(0, signal.SIGKILL)
-            return function(*args, **options)
-
-        return call
-
-    if kind == "save":
-        for room, name in (
-            (kernel, "sync"), (kernel, "sync_folder"), (kernel, "rename_noreplace"),
-            (kernel, "rename_exchange"), (writer, "_write_all"),
-        ):  # fmt: skip
-            setattr(room, name, wrapped(getattr(room, name)))
-    elif kind == "step":
-        torch.nn.functional.cross_entropy = wrapped(torch.nn.functional.cross_entropy)
-        register_optimizer_step_pre_hook(wrapped(lambda *_: None))
-    else:
-        loop.take_mark = wrapped(loop.take_mark)
-
-
 def attempt(folder, features, kind, chance):
     """Train until the end or a kill; return whether it ended by itself."""
 
     def work():
-        if kind in ("save", "step", "mark"):
-            killed_inside(kind, chance.randrange({"save": 60, "step": 30, "mark": 25}[kind]))
+        if kind in WITHIN:
+            signal_at(kind, chance.randrange(WITHIN[kind]))
         train(folder, features)
 
     pid = in_child(work)
@@ -126,7 +97,7 @@ def compare(folder, truth, true_orders):
 def soak(kills, seed, places):
     """Do it until ``kills`` processes were killed; return (kills by kind, runs, differences)."""
     chance = random.Random(seed)
-    counts, wrong, runs = dict.fromkeys(("time", "save", "step", "mark"), 0), [], 0
+    counts, wrong, runs = dict.fromkeys(("time", *WITHIN), 0), [], 0
     truths = {}
     while sum(counts.values()) < kills:
         number = runs % len(MENU)

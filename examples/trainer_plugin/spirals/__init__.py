@@ -1,0 +1,1 @@
+"""A trainer in a package of its own: tells two spirals apart."""
