@@ -1,0 +1,1 @@
+"""Pictures, captions and sounds in one space: what belongs together lies close."""

@@ -1,0 +1,157 @@
+"""A folder in Flickr8k's layout: images, captions, split files, and spoken captions if wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from ckptkit.plugin import errors
+from ckptkit_trainers.multimodal.captions import CAPTION_FILES, Caption, read_captions
+from ckptkit_trainers.multimodal.source import Pair
+from ckptkit_trainers.multimodal.wav import read_wav
+
+IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset")
+SPLIT_FILES = {
+    "train": "Flickr_8k.trainImages.txt",
+    "val": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
+TEXT_FOLDERS = ("", "Flickr8k_text")
+SOUND_FOLDERS = ("wavs", "flickr_audio/wavs")
+SPLIT_SEED = 8
+HELD_OUT = 1 / 8  # of the images in val, and in test: Flickr8k's own proportion
+LAYOUT = (
+    f"one of {', '.join(IMAGE_FOLDERS)}, and beside it one of {', '.join(CAPTION_FILES)} "
+    "(Flickr8k's layout)"
+)
+
+
+class Flickr:
+    """Photographs with several captions each. Raises: NotFoundError, where something lacks."""
+
+    def __init__(self, folder: str | os.PathLike[str], *, audio: bool = False) -> None:
+        self._folder = Path(folder)
+        self.title = f"{self._folder.name}: images and captions"
+        self._images = _first_folder(self._folder)
+        captions = read_captions(_first_file(self._folder, CAPTION_FILES))
+        there = {path.name for path in self._images.iterdir()}
+        known = [one for one in captions if one.image in there]
+        self.notes: Sequence[str] = _lost(len(captions) - len(known), "captions have no image")
+        self._sounds = _sounds(self._folder) if audio else {}
+        if audio:
+            heard = [one for one in known if one.key in self._sounds]
+            self.notes = (*self.notes, *_lost(len(known) - len(heard), "captions have no sound"))
+            known = heard
+        self._files = sorted({one.image for one in known})
+        self.splits: Mapping[str, Sequence[Pair]] = self._split(known)
+        if not self.splits["train"]:
+            raise errors.NotFoundError(
+                self._images, f"none of {len(captions)} captions belongs to an image here",
+                LAYOUT, "look at the names of the images in the captions file",
+            )  # fmt: skip
+
+    def _split(self, captions: Iterable[Caption]) -> dict[str, list[Pair]]:
+        split_of = _splits(self._folder) or _drawn(self._files)
+        number = {name: i for i, name in enumerate(self._files)}
+        splits: dict[str, list[Pair]] = {"train": [], "val": [], "test": []}
+        outside = 0
+        for one in captions:
+            split = split_of.get(one.image)
+            if split is None:
+                outside += 1
+                continue
+            sound = self._sounds.get(one.key, "")
+            splits[split].append(Pair(one.image, one.text, number[one.image], sound))
+        self.notes = (*self.notes, *_lost(outside, "captions are in none of the splits"))
+        return splits
+
+    def picture(self, pair: Pair, side: int) -> Image.Image:  # noqa: ARG002  photographs are given
+        """Open a photograph. Raises: CorruptFileError."""
+        path = self._images / pair.name
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError) as exc:
+            raise errors.CorruptFileError(
+                path, f"is no image that can be read ({exc})", "a JPEG or PNG",
+                "fetch it again, or take its lines out of the captions file",
+            ) from exc  # fmt: skip
+
+    def sound(self, pair: Pair, rate: int) -> torch.Tensor:
+        """Read a spoken caption."""
+        return read_wav(Path(pair.sound), rate)
+
+
+def _first_folder(folder: Path) -> Path:
+    for name in IMAGE_FOLDERS:
+        if (folder / name).is_dir():
+            inner = folder / name / name  # the archive of the original holds its folder twice
+            return inner if inner.is_dir() else folder / name
+    seen = (
+        "is no folder"
+        if not folder.is_dir()
+        else f"has no folder of images; it holds {_told(folder)}"
+    )
+    raise errors.NotFoundError(folder, seen, LAYOUT, "name the folder that holds them by --data")
+
+
+def _first_file(folder: Path, names: Iterable[str]) -> Path:
+    for above in TEXT_FOLDERS:
+        for name in names:
+            if (folder / above / name).is_file():
+                return folder / above / name
+    raise errors.NotFoundError(
+        folder, f"has no captions; it holds {_told(folder)}", LAYOUT,
+        "put the captions file beside the images' folder",
+    )  # fmt: skip
+
+
+def _told(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+
+
+def _splits(folder: Path) -> dict[str, str]:
+    """The split of each image, as the files say; empty where there is none of them."""
+    found: dict[str, str] = {}
+    for split, name in SPLIT_FILES.items():
+        for above in TEXT_FOLDERS:
+            path = folder / above / name
+            if path.is_file():
+                lines = path.read_text(encoding="utf-8").splitlines()
+                found |= {line.strip(): split for line in lines if line.strip()}
+    return found
+
+
+def _drawn(files: Sequence[str]) -> dict[str, str]:
+    """A split by lot, the same for ever for the same names."""
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(SPLIT_SEED)).tolist()
+    n_held = max(1, round(HELD_OUT * len(files)))
+    parts = {
+        "test": order[:n_held],
+        "val": order[n_held : 2 * n_held],
+        "train": order[2 * n_held :],
+    }
+    return {files[i]: split for split, part in parts.items() for i in part}
+
+
+def _sounds(folder: Path) -> dict[str, str]:
+    """Caption key -> wav, by Flickr Audio Captions' names: IMAGE_NUMBER.wav."""
+    for name in SOUND_FOLDERS:
+        if (folder / name).is_dir():
+            wavs = (path for path in sorted((folder / name).iterdir()) if path.suffix == ".wav")
+            stems = ((*path.stem.rpartition("_"), path) for path in wavs)
+            return {f"{stem}.jpg#{number}": str(path) for stem, _, number, path in stems}
+    raise errors.NotFoundError(
+        folder, f"has no spoken captions; it holds {_told(folder)}",
+        f"one of {', '.join(SOUND_FOLDERS)} with IMAGE_NUMBER.wav (Flickr Audio Captions)",
+        "train without --audio, and switch it on when they are there",
+    )  # fmt: skip
+
+
+def _lost(count: int, what: str) -> tuple[str, ...]:
+    return (f"{count} {what}: left out",) if count else ()
