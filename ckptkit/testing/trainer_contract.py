@@ -257,7 +257,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def _tells_of_processes(row: Any) -> bool:
-    return row.section == "trackers" or (row.section == "history" and row.name.startswith("events"))
+    events = row.section == "history" and row.name.startswith("events")
+    return bool(events or row.section == "trackers")
 
 
 def _migrate(offer: Trainer, source: Path, target: Path, to: Mapping[str, int]) -> None:
