@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ckptkit.plugin import Action, SectionMigrator, Trainer, hookimpl
 
+NEEDS = ("torch", "numpy", "transformers", "tokenizers", "torchmetrics", "PIL", "matplotlib")
 PLACE = "ckptkit_trainers.multimodal"
 
 
@@ -25,7 +26,7 @@ def ckptkit_trainers() -> Iterable[Trainer]:
             name="multimodal", title="Pictures, captions and sounds in one space",
             config=f"{PLACE}.config:Config", train=f"{PLACE}.train:train",
             actions=(sample, evaluate),
-            needs=("torch", "numpy", "transformers", "tokenizers", "torchmetrics", "PIL", "matplotlib"),
+            needs=NEEDS,
             install="ckptkit[trainers]", versions={"model": 3},
         )
     ]  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import torch
+from torch.utils.data import DataLoader
 
 from ckptkit_trainers.engine.place import Place
+from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.multimodal.data import Item
 from ckptkit_trainers.multimodal.model import Brain
 
@@ -44,15 +44,17 @@ def pictures_once(numbers: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def embed_all(brain: Brain, batches: Iterable[Item], place: Place) -> Iterator[Points]:
-    """Embed batch by batch; yields what there is so far, so that somebody may look on."""
+def embed_all(
+    brain: Brain, batches: DataLoader[Item], place: Place, title: str, *, shown: bool
+) -> Points:
+    """Embed every pair of a loader, under a bar of progress if ``shown``."""
     brain.eval()
     points = Points()
-    for batch in batches:
+    for batch in watched(batches, len(batches), title, shown=shown):
         there = to_device(batch, place)
         with place.autocast():
             points.add(brain.embed(there), there["number"])
-        yield points
+    return points
 
 
 def to_device(batch: Item, place: Place) -> Item:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.multimodal.config import Config, EvaluateOptions
 from ckptkit_trainers.multimodal.data import val_loader
 from ckptkit_trainers.multimodal.embed import Points, embed_all, pictures_once
@@ -24,11 +23,8 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
 def _embedded(asked: Finished, split: str) -> Points:
     chosen = list(asked.source.splits[split])
     loader = val_loader(asked.pairs(chosen), asked.config)
-    points = Points()
-    seen = embed_all(asked.brain, loader, asked.place)
-    for points in watched(seen, len(loader), split, shown=asked.config.progress):
-        pass
-    return points
+    shown = asked.config.progress
+    return embed_all(asked.brain, loader, asked.place, f"embedding {split}", shown=shown)
 
 
 def measured(points: Points) -> dict[str, Any]:

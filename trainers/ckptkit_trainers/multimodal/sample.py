@@ -12,10 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.engine.pictures import save_picture
-from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.multimodal.config import Config, SampleOptions
 from ckptkit_trainers.multimodal.data import as_tensor, val_loader
-from ckptkit_trainers.multimodal.embed import Points, embed_all
+from ckptkit_trainers.multimodal.embed import embed_all
 from ckptkit_trainers.multimodal.finished import Finished, finished
 from ckptkit_trainers.multimodal.sheet import Tile, draw_sheet
 from ckptkit_trainers.multimodal.source import Pair
@@ -84,10 +83,8 @@ def _nearest(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The best of the other modality, each picture or caption once."""
     loader = val_loader(asked.pairs(pairs), asked.config)
-    points = Points()
-    seen = embed_all(asked.brain, loader, asked.place)
-    for points in watched(seen, len(loader), "searching", shown=asked.config.progress):
-        pass
+    shown = asked.config.progress
+    points = embed_all(asked.brain, loader, asked.place, "searching", shown=shown)
     likeness = points.views["image" if options.text else "text"] @ query[0]
     found: dict[object, dict[str, Any]] = {}
     for place in likeness.argsort(descending=True, stable=True).tolist():
