@@ -6,7 +6,8 @@
     ├── InputError               what was named cannot be a checkpoint
     │   ├── NotFoundError 3            ├── AccessDeniedError 4      ├── EmptyFileError 5
     │   ├── UnknownFormatError 6       ├── LfsPointerError 7        ├── HtmlPageError 8
-    │   ├── ForeignFormatError 9       ├── NoCheckpointError 10     └── FactoryError 11
+    │   ├── ForeignFormatError 9       ├── NoCheckpointError 10     ├── FactoryError 11
+    │   └── SettingError 12
     ├── ContainerError           it is one, but its bytes do not keep their own promises
     │   ├── TruncatedFileError 20      ├── CorruptFileError 21      ├── ChecksumError 22
     │   ├── PickleStreamError 23       ├── TensorBoundsError 24     ├── LimitExceededError 25
@@ -23,7 +24,8 @@
     │   ├── DiskFullError 40           ├── WriteFailedError 41      ├── TargetExistsError 42
     │   └── LockedError 43
     ├── PluginError
-    │   ├── PluginConflictError 50     └── MissingExtraError 51
+    │   ├── PluginConflictError 50     ├── MissingExtraError 51     ├── UnknownTrainerError 52
+    │   ├── TrainerError 53            └── TrainingError 54
     └── FindingsError            the command worked, and found what it was asked to look for
         ├── DangerFoundError 60        ├── DamageFoundError 61      ├── LossFoundError 62
         └── DifferenceFoundError 1
@@ -130,6 +132,12 @@ class FactoryError(InputError):
     """``module:factory`` names nothing that makes a model, or what it names failed."""
 
     exit_code = 11
+
+
+class SettingError(InputError):
+    """A setting of a trainer has no such name, or cannot have this value."""
+
+    exit_code = 12
 
 
 class ContainerError(CkptkitError):
@@ -310,6 +318,24 @@ class MissingExtraError(PluginError):
     """The operation needs an optional dependency that is not installed."""
 
     exit_code = 51
+
+
+class UnknownTrainerError(PluginError):
+    """No plugin offers a trainer of this name, or it has no such action, or none is named."""
+
+    exit_code = 52
+
+
+class TrainerError(PluginError):
+    """A trainer is not what its plugin says: a module, a name or a setting of it is wrong."""
+
+    exit_code = 53
+
+
+class TrainingError(PluginError):
+    """The code of a trainer failed; the command line shows its traceback above this."""
+
+    exit_code = 54
 
 
 class FindingsError(CkptkitError):

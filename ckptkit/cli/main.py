@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("ckptkit.cli.check", "Say whether a checkpoint would load into a model."),
     "prune": ("ckptkit.cli.prune", "Remove the checkpoints of a run that no policy keeps."),
     "plot": ("ckptkit.cli.plot", "Draw the training curves of runs."),
+    "train": ("ckptkit.cli.train", "Train with a trainer of a plugin."),
     "plugins": ("ckptkit.cli.plugins", "Show the plugins: what they offer, what failed."),
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from typing import NoReturn
 
+_PID = os.getpid()  # a process that is forked from ours has nothing to save
 _BASE = 128  # the convention of shells: 128 + the number of the signal
 _KINDS = {"SIGTERM": "Terminated", "SIGHUP": "HungUp"}
 
@@ -28,7 +29,9 @@ def end_by_exception() -> None:
             signal.signal(number, _raise)
 
 
-def _raise(number: int, _frame: object) -> NoReturn:
+def _raise(number: int, _frame: object) -> None:
+    if signal.getsignal(number) is not _raise and os.getpid() == _PID:
+        return  # a training heard it first and told us: it finishes its step, saves and leaves
     for name in _KINDS:  # a second one must not break off the cleaning
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

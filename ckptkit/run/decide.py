@@ -36,29 +36,32 @@ class Decision(NamedTuple):
 
 
 Ask = Callable[[str], bool]  # asks a person; only called where there is a terminal
+Make = Callable[[Path, datetime], Experiment]
 
 
 def decide(
-    root: Path, resume: str | os.PathLike[str] | None, now: datetime, ask: Ask | None
-) -> Decision:
+    root: Path, resume: str | os.PathLike[str] | None, now: datetime, ask: Ask | None,
+    make: Make = make_experiment,
+) -> Decision:  # fmt: skip
     """Decide by ``resume``.
 
     "auto": go on if there is anything, else begin. "never": begin. "latest", "best": go on in the
     newest run below ``root``. A name of a run or of a checkpoint in the newest run, or a path to
     either: go on there. None: ``ask`` if there is anything to go on from; nobody to ask: begin.
+    ``make`` makes the folder of a new run; who only wants to know makes none.
     Raises: NotFoundError for what is named and not there; MismatchError where a folder is full of
     checkpoints of which none verifies.
     """
     if resume is None and ask is None:
-        return Decision(make_experiment(root, now), None, note=_passed_over(root))
+        return Decision(make(root, now), None, note=_passed_over(root))
     word = _asked(root, ask) if resume is None else os.fspath(resume)
     if word == NEVER:
-        return Decision(make_experiment(root, now), None)
+        return Decision(make(root, now), None)
     if word == AUTO:
-        return _auto(root, now)
+        return _auto(root, now, make)
     if word in _WORDS:
         return _in_run(find_experiment(root), word)
-    return _named(root, word, now)
+    return _named(root, word, now, make)
 
 
 def _passed_over(root: Path) -> str:
@@ -91,10 +94,10 @@ def _newest(root: Path) -> tuple[Experiment, Choice] | None:
     return experiment, choose(experiment.checkpoints)
 
 
-def _auto(root: Path, now: datetime) -> Decision:
+def _auto(root: Path, now: datetime, make: Make) -> Decision:
     found = _newest(root)
     if found is None:
-        return Decision(make_experiment(root, now), None, note="nothing to resume: a new run")
+        return Decision(make(root, now), None, note="nothing to resume: a new run")
     experiment, choice = found
     if choice.chosen is not None:
         return Decision(experiment, choice.chosen.path, choice.skipped)
@@ -129,7 +132,7 @@ def _without_best(experiment: Experiment) -> Decision:
     return Decision(experiment, rebuilt.path, note=rebuilt.note)
 
 
-def _named(root: Path, word: str, now: datetime) -> Decision:
+def _named(root: Path, word: str, now: datetime, make: Make) -> Decision:
     """A run by its name, a checkpoint of the newest run by its name, or any path."""
     path = Path(word)
     if os.path.lexists(path):
@@ -139,7 +142,7 @@ def _named(root: Path, word: str, now: datetime) -> Decision:
         if home.name == CHECKPOINTS and is_experiment(home.parent):
             return Decision(Experiment(home.parent), path)
         note = f"{path.name} lies in no run folder: a new run goes on from it"
-        return Decision(make_experiment(root, now), path, note=note)
+        return Decision(make(root, now), path, note=note)
     if is_experiment(root / word):
         return _in_run(Experiment(root / word), LATEST_WORD)
     if list_experiments(root) or is_experiment(root):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -63,7 +64,7 @@ def smaller_batch_command(argv: Sequence[str], batch_size: int | None, checkpoin
         break
     words = _without_resume(words)
     added = [] if smaller is None else ["--batch-size", str(smaller)]
-    return shlex.join([_python(), *words, *added, "--resume", checkpoint])
+    return shlex.join([*_program(words), *added, "--resume", checkpoint])
 
 
 def _without_resume(words: list[str]) -> list[str]:
@@ -78,6 +79,14 @@ def _without_resume(words: list[str]) -> list[str]:
         if not word.startswith("--resume"):
             kept.append(word)
     return kept
+
+
+def _program(words: list[str]) -> list[str]:
+    """The command line with what runs it: Python, or the command ``ckptkit`` by its name."""
+    path = Path(words[0]) if words else Path()
+    if path.name == "ckptkit" or (path.name, path.parent.name) == ("__main__.py", "ckptkit"):
+        return ["ckptkit", *words[1:]]
+    return [_python(), *words]
 
 
 def _python() -> str:

@@ -40,7 +40,7 @@ class Reader:
 
         Tensors in it stay nodes: nobody needs them here.
         """
-        from ckptkit.tree.to_python import to_python
+        from ckptkit.tree import to_python
 
         for one in self.found:
             try:

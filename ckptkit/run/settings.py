@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 from ckptkit.errors import SettingConflictError
@@ -38,7 +39,7 @@ ABSENT = _Absent()  # stands for a setting that one side does not have
 def as_settings(config: Any) -> dict[str, Any]:
     """Settings by name: of a mapping, a dataclass, or a namespace such as argparse makes.
 
-    Nested mappings become dotted names. What is no data stays for ``save`` to refuse.
+    Nested mappings become dotted names, paths text. What is no data stays for ``save`` to refuse.
     """
     if config is None:
         return {}
@@ -51,7 +52,7 @@ def as_settings(config: Any) -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             flat |= {f"{name}.{inner}": v for inner, v in as_settings(value).items()}
         else:
-            flat[str(name)] = value
+            flat[str(name)] = str(value) if isinstance(value, PurePath) else value
     return flat
 
 

@@ -1,0 +1,96 @@
+"""What ``train`` and ``resume`` do once their words are parsed: plan, say, train, say where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ckptkit.cli.call_trainer import called, say
+from ckptkit.errors import SettingError
+from ckptkit.protocols import Trainer
+from ckptkit.run.tell import ask_on_terminal, settings_table
+from ckptkit.training.build import Layer
+from ckptkit.training.config_file import read_settings
+from ckptkit.training.run_it import train, trained_run
+from ckptkit.training.start import Start, plan_start
+
+
+def settings_layers(
+    config_file: str | None, pairs: dict[str, str], said: dict[str, Any]
+) -> list[Layer]:
+    """What was said of the settings, weakest first."""
+    layers = [] if config_file is None else [read_settings(Path(config_file))]
+    return [*layers, Layer("--set", pairs), Layer("option", said)]
+
+
+def begin(
+    trainer: Trainer, folder: Path, *, resume: str | None, said: dict[str, Any], dry_run: bool,
+    as_json: bool, config_file: str | None, pairs: dict[str, str], **run: Any,
+) -> None:  # fmt: skip
+    """Plan a training, show the plan or do it."""
+    layers = settings_layers(config_file, pairs, said)
+    try:
+        start = plan_start(trainer, folder, layers, resume=resume, ask=_ask(dry_run=dry_run))
+    except SettingError as exc:
+        raise as_usage(exc) from exc
+    if dry_run:
+        _show_plan(start, as_json=as_json)
+        return
+    if _leads():
+        for note in start.notes:
+            say(note)
+    called(trainer.name, lambda: train(start, _run_options(**run)))
+    if _leads():
+        _say_where(start, as_json=as_json)
+
+
+def as_usage(exc: SettingError) -> Exception:
+    """What was wrong on the command line itself is a matter of usage; a file has its own code."""
+    if exc.where not in ("--set", "option"):
+        return exc
+    parts = (f"{exc.where}: {exc.seen}", f"expected {exc.expected}" if exc.expected else "")
+    return click.UsageError("; ".join(filter(None, (*parts, exc.advice))))
+
+
+def _ask(*, dry_run: bool) -> Any:
+    return None if dry_run else ask_on_terminal()
+
+
+def _leads() -> bool:
+    """Whether this process speaks: under torchrun the first one alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _run_options(
+    *, allow_missing: tuple[str, ...], allow_unexpected: tuple[str, ...], **rest: Any
+) -> dict[str, Any]:
+    asked = {"allow_missing": allow_missing, "allow_unexpected": allow_unexpected}
+    return {**rest, "restore": {name: globs for name, globs in asked.items() if globs}, "tell": say}
+
+
+def _show_plan(start: Start, *, as_json: bool) -> None:
+    from ckptkit.cli import render_training
+
+    if as_json:
+        from ckptkit.cli.json_output import emit
+
+        emit(render_training.plan_json(start))
+    else:
+        from ckptkit.cli.screen import show
+
+        show(render_training.plan(start, settings_table(start.changes)))
+
+
+def _say_where(start: Start, *, as_json: bool) -> None:
+    from ckptkit.cli import render_training
+
+    found = trained_run(start)
+    if as_json:
+        from ckptkit.cli.json_output import emit
+
+        emit(render_training.outcome_json(start, found))
+    elif found is not None:
+        say(render_training.outcome(start, found))
