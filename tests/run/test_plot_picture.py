@@ -10,7 +10,8 @@ import pytest
 from ckptkit.errors import AccessDeniedError, MissingExtraError, NotFoundError
 from ckptkit.run.curves import Wish, plan_picture
 from ckptkit.run.history import Event
-from ckptkit.run.plot import COLOURS, draw, write_picture
+from ckptkit.run.plot import draw, write_picture
+from ckptkit.run.plot_legends import COLOURS
 from ckptkit.run.remembered import BestRow
 
 N_ROWS = 60
@@ -45,7 +46,7 @@ def test_titles_axes_and_every_mark_are_named():
     figure = figure_of(view())
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "loss"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss")
+    assert axes.get_xlabel() == "epoch"
     assert figure.get_suptitle() == "a/x"
     assert texts(axes.get_legend()) == ["loss", "val_loss"]
     assert texts(figure.legends[0]) == [
@@ -92,7 +93,7 @@ def test_one_epoch_is_a_picture_with_whole_numbers_below_it():
 def test_a_logarithmic_axis_is_one_and_says_so():
     (axes,) = figure_of(view(), log=True).axes
     assert axes.get_yscale() == "log"
-    assert axes.get_ylabel() == "loss (log)"
+    assert axes.get_title(loc="left") == "loss (log)"
 
 
 def test_smoothed_curves_have_the_measured_ones_behind_them():
@@ -166,3 +167,41 @@ def test_a_notebook_is_given_a_picture_without_pyplot():
     figure = figure_of(view())
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert "matplotlib.pyplot" not in {*sys.modules} - before
+
+
+def test_a_resume_where_it_was_interrupted_shows_both():
+    both = view()
+    both.events = [Event("interrupted", 20, 200), Event("resumed", 20, 200)]
+    (axes,) = figure_of(both).axes
+    signs = {line.get_marker(): line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [20]}  # fmt: skip
+    assert set(signs) == {"D", ">"}
+    assert signs["D"] != signs[">"]
+
+
+LONG = "a_metric_of_a_framework/with/parts/that_go_on_and_on/and_on_and_on_and_on_and_on_and_on"
+
+
+def test_long_names_neither_leave_the_picture_nor_crush_its_axes():
+    long = view("x" * 90 + "/y", **{f"train_{LONG}": [1.0, 2.0], f"val_{LONG}": [2.0, 3.0], "b": [1.0, 1.0]})  # fmt: skip
+    figure = figure_of(long)
+    whole, (axes, other) = figure.bbox, figure.axes[:2]
+    legend, title = axes.get_legend().get_window_extent(), axes.title.get_window_extent()
+    for box in (legend, axes._left_title.get_window_extent(), title):
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+    assert not legend.overlaps(axes._left_title.get_window_extent())
+    assert not legend.overlaps(other._left_title.get_window_extent())
+    assert axes.get_window_extent().width > 0.35 * whole.width
+
+
+def test_less_than_a_decade_has_labels_without_powers():
+    figure = figure_of(view(loss=[0.3 + n / 100 for n in range(50)]), log=True)
+    (axes,) = figure.axes
+    shown = [one.get_text() for one in axes.get_yticklabels(which="both") if one.get_text()]
+    assert len(shown) >= 3
+    assert all(float(one) > 0 for one in shown)
+
+
+def test_letters_that_no_font_has_bring_no_warning():
+    odd = {"\u4e2d\u6587": [1.0, 2.0], "\u0e01": [1.0, 2.0]}
+    assert draw(plan_picture([view(**odd)]))._repr_png_().startswith(b"\x89PNG")
