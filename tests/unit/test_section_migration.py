@@ -396,6 +396,20 @@ def test_an_old_checkpoint_restores_into_todays_model_and_stays_as_it_is(tmp_pat
     assert {p: p.read_bytes() for p in [path, *path.rglob("*")] if p.is_file()} == before
 
 
+def test_a_parameter_that_keeps_its_name_keeps_its_state_in_an_optimizer_without_names(tmp_path):
+    model, optimizer = trained()
+    path = tmp_path / "old.pt"
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 1}, path)
+    new = torch.nn.ModuleDict({"first": torch.nn.Linear(4, 6), "1": torch.nn.Linear(6, 2)})
+    live = torch.optim.AdamW(new.parameters(), lr=0.1)
+    renamed = way(1, Rename({"0.(.*)": r"first.\1"}))
+    targets = {"model": new, "optimizer": live}
+    report = ckptkit.restore(path, targets, trainer="gpt", migrators=[renamed])
+    assert report.ok
+    kept, old = live.state[new["1"].weight], optimizer.state[model[1].weight]
+    assert torch.equal(kept["exp_avg"], old["exp_avg"])
+
+
 def test_what_plugins_register_is_applied_without_being_asked_for(tmp_path, monkeypatch):
     model, _ = trained()
     ckptkit.save(tmp_path / "old", {"model": model}, trainer="gpt")

@@ -55,22 +55,26 @@ def _found(path: Path, node: MapNode, document: MapNode) -> Iterator[Found]:
         yield Found(path, node, stored, (), why)
         return
     names = [(s, p.name) for s, p in zip(stored.sections, stored.parameters, strict=True)]
-    why = ""
+    shapes, why = [p.shape for p in stored.parameters], ""
     if not all(name for _, name in names):
         inferred, why = _inferred(stored, document.get(MODEL))
-        names = [(MODEL, name) for name in inferred] if inferred else names
+        if inferred:  # with their shapes: one whose name stays is told by nothing else
+            names = [(MODEL, name) for name, _ in inferred]
+            shapes = [shape for _, shape in inferred]
     kept = tuple(
         Kept(
-            section=section or MODEL, name=name, shape=p.shape, group=p.group,
+            section=section or MODEL, name=name, shape=shape, group=p.group,
             state=stored.states[p.number], origins=(p.number,),
         )
-        for (section, name), p in zip(names, stored.parameters, strict=True)
+        for (section, name), shape, p in zip(names, shapes, stored.parameters, strict=True)
     )  # fmt: skip
     yield Found(path, node, stored, () if why else kept, why)
 
 
-def _inferred(stored: StoredOptimizer, model: Node) -> tuple[list[str], str]:
-    """Names by the order of the stored model, where it proves each; else why not.
+def _inferred(
+    stored: StoredOptimizer, model: Node
+) -> tuple[list[tuple[str, tuple[int, ...]]], str]:
+    """Names and shapes by the order of the stored model, where it proves each; else why not.
 
     Source: match/order.py has what counts as proof.
     """
@@ -89,7 +93,7 @@ def _inferred(stored: StoredOptimizer, model: Node) -> tuple[list[str], str]:
         found |= {p.number: place for p, place in zip(members, at, strict=True)}
     if len(set(found.values())) != len(stored.parameters):
         return [], "its parameters have no names, and two of them could be one"
-    return [order[found[p.number]][0] for p in stored.parameters], ""
+    return [order[found[p.number]] for p in stored.parameters], ""
 
 
 def _parameters_of(model: MapNode) -> list[tuple[str, tuple[int, ...]]]:
