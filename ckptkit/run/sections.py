@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from ckptkit.errors import UnrepresentableError
+from ckptkit.nodes import MapNode
 from ckptkit.run.mark import Mark, mark_from
 from ckptkit.run.rng import as_tree, from_tree
+from ckptkit.torch_bridge.revive import revive
 from ckptkit.verbs.open import Checkpoint
 
 #: Sections that the run itself writes; a script's own state goes under other names.
@@ -45,6 +47,8 @@ def read_mark(checkpoint: Checkpoint, rank: int = 0) -> Mark:
     One that has no streams, or none of this rank, gives a mark without.
     """
     progress, data = (_mapping(checkpoint, name) for name in ("progress", "data"))
+    if progress.get("optimizer_steps") is None:  # many old scripts count epochs alone
+        progress = {**progress, "optimizer_steps": _steps_of_the_optimizer(checkpoint)}
     rng = _mapping(checkpoint, "rng")
     if "ranks" in rng:
         rng = rng["ranks"][rank] if rank < len(rng["ranks"]) else {}
@@ -52,6 +56,19 @@ def read_mark(checkpoint: Checkpoint, rank: int = 0) -> Mark:
         rng = {}
     ours = "python" in rng and "torch" in rng
     return mark_from(progress, data, from_tree(rng) if ours else None)
+
+
+def _steps_of_the_optimizer(checkpoint: Checkpoint) -> int:
+    """The steps that it has counted for its parameters, as Adam does; 0 where it counts none."""
+    optimizer = checkpoint.document.get("optimizer")
+    states = optimizer.get("state") if isinstance(optimizer, MapNode) else None
+    if not isinstance(states, MapNode):
+        return 0
+    found = [revive(one["step"]) for one in states.values()
+             if isinstance(one, MapNode) and "step" in one]  # fmt: skip
+    numbers = [one.item() if isinstance(one, torch.Tensor) and one.numel() == 1 else one
+               for one in found]  # fmt: skip
+    return int(max((n for n in numbers if isinstance(n, (int, float)) and n >= 0), default=0))
 
 
 def read_section(checkpoint: Checkpoint, name: str) -> Any:

@@ -61,6 +61,14 @@ def test_a_history_of_old_columns_goes_on_without_gap_or_overlap(tmp_path):
     assert None not in history["val_loss"]
 
 
+def test_where_only_epochs_are_counted_the_steps_are_those_that_the_optimizer_counted(tmp_path):
+    _, content = of_a_seed(2, 6, train_loss=[0.9, 0.8], val_loss=[1.0, 0.7])
+    del content["global_step"]
+    dropped(tmp_path, "epoch_2.pth", content)
+    again = resumed(tmp_path, "auto", 4)
+    assert again.last.step == 6 + 2 * 3
+
+
 def test_a_cut_old_file_is_skipped_by_name(tmp_path):
     _, content = of_a_seed(1, 3)
     place = dropped(tmp_path, "checkpoint_epoch_1.pt", content)
