@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -29,9 +29,8 @@ class Canvas:
 
     def line(self, start: tuple[float, float], end: tuple[float, float], pen: Pen) -> None:
         """Draw a straight line; one from a place to itself is a point."""
-        fine = (1, 1) if pen.letter else (2, 4)
-        x0, y0 = self._grid(start, fine)
-        x1, y1 = self._grid(end, fine)
+        x0, y0 = self.cell(start) if pen.letter else self._grid(start, (2, 4))
+        x1, y1 = self.cell(end) if pen.letter else self._grid(end, (2, 4))
         n_steps = max(abs(x1 - x0), abs(y1 - y0), 1)
         for step in range(n_steps + 1):
             x = x0 + round((x1 - x0) * step / n_steps)
@@ -39,18 +38,23 @@ class Canvas:
             self._dot(x, y, pen)
 
     def letter(self, at: tuple[float, float], letter: str, style: str) -> None:
-        """Put one character on top of what is drawn."""
-        cell = self._grid(at, (1, 1))
+        """Put one character on top of what is drawn, in the cell where a dot would stand."""
+        cell = self.cell(at)
         self._letters[cell] = letter
         self._styles[cell] = style
 
-    def upright(self, x: float, letter: str, style: str) -> None:
-        """Draw a vertical line behind everything else."""
-        column, _ = self._grid((x, 0.0), (1, 1))
+    def upright(self, x: float, signs: Sequence[tuple[str, str]]) -> None:
+        """Draw a vertical line behind everything else; several (letter, style) take turns."""
+        column, _ = self.cell((x, 0.0))
         for row in range(self.height):
             cell = (column, row)
             if cell not in self._letters and cell not in self._dots:
-                self._letters[cell], self._styles[cell] = letter, style
+                self._letters[cell], self._styles[cell] = signs[row % len(signs)]
+
+    def cell(self, at: tuple[float, float]) -> tuple[int, int]:
+        """The column and the row, counted from the top, in which a dot at a place stands."""
+        x, y = self._grid(at, (2, 4))
+        return x // 2, y // 4
 
     def rows(self) -> Iterator[list[tuple[str, str]]]:
         """Yield the rows from the top, each as (text, style) pairs."""

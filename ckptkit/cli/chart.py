@@ -66,8 +66,8 @@ def _chart(panel: Panel, picture: Picture, look: Look) -> Iterator[Text]:
         _draw(canvas, curve, box, pen)
     for star in panel.stars:
         canvas.letter(box.place(star.x, star.y), _sign("best", look), "bold")
-    for mark in picture.marks:
-        canvas.upright(box.place(mark.x, box.y[0])[0], _sign(mark.kind, look), _style(mark, look))
+    for place, signs in _uprights(picture, box, canvas, look).items():
+        canvas.upright(place, signs)
     yield from _heading(panel, picture, pens, look)
     yield from _framed(canvas, box, (values, words, gutter), look)
     yield from _x_axis(box, (width, gutter), picture.x, look)
@@ -82,6 +82,21 @@ def _draw(canvas: Canvas, curve: Curve, box: _Box, pen: Pen) -> None:
     for before, here in zip([None, *points], points, strict=False):
         if here is not None:
             canvas.line(before or here, here, pen)
+
+
+def _uprights(
+    picture: Picture, box: _Box, canvas: Canvas, look: Look
+) -> dict[float, list[tuple[str, str]]]:
+    """The signs of each place: a resume stands in the column where the interruption stood."""
+    places: dict[int, float] = {}
+    found: dict[float, list[tuple[str, str]]] = {}
+    for mark in picture.marks:
+        x = box.place(mark.x, box.y[0])[0]
+        place = places.setdefault(canvas.cell((x, 0.0))[0], x)
+        sign = (_sign(mark.kind, look), _style(mark, look))
+        if sign not in found.setdefault(place, []):
+            found[place].append(sign)
+    return found
 
 
 def _box(panel: Panel, marks: Sequence[Mark]) -> _Box:
@@ -120,7 +135,9 @@ def _pens(panel: Panel, picture: Picture, look: Look) -> list[Pen]:
 def _heading(panel: Panel, picture: Picture, pens: list[Pen], look: Look) -> Iterator[Text]:
     """The title and the names of the curves, on one line where both fit."""
     several = len(picture.runs) > 1
-    title = text((safe(panel.title) + (" (log)" if panel.log else ""), "bold"))
+    room = look.width - len(_INDENT) - len(" (log)")
+    named_so = shortened(safe(panel.title), room) + (" (log)" if panel.log else "")
+    title = text((named_so, "bold"))
     named = []
     for curve, pen in zip(panel.curves, pens, strict=True):
         name = shortened(safe(picture.runs[curve.run] if several else curve.metric), _MAX_NAME)
@@ -142,8 +159,7 @@ def _framed(
     values, words, gutter = scale
     at = {}
     for value, word in zip(values, words, strict=True):
-        share = box.place(box.x[0], value)[1]
-        at[round((1 - share) * (canvas.height - 1))] = word
+        at[canvas.cell(box.place(box.x[0], value))[1]] = word
     tick, bar = ("┤", "│") if look.unicode else ("+", "|")
     for row, cells in enumerate(canvas.rows()):
         word = at.get(row, "")
@@ -186,10 +202,21 @@ def _explained(picture: Picture, look: Look) -> list[Text]:
     for kind in ("resumed", "interrupted", "emergency"):
         marks = [mark for mark in picture.marks if mark.kind == kind]
         if marks:
-            more = f"{len(marks)} times" if len(marks) > 1 else safe(marks[0].detail)
-            words = f" {kind} ({shortened(more, _MAX_NAME)})" if more else f" {kind}"
+            words = f" {kind}{_whose(marks, picture)}"
             told.append(text((_sign(kind, look), _style(marks[0], look)), words))
     return told
+
+
+def _whose(marks: list[Mark], picture: Picture) -> str:
+    """How often, or why; of several runs, to which of them it happened."""
+    if len(picture.runs) > 1:
+        runs = dict.fromkeys(mark.run for mark in marks)
+        counts = {run: sum(mark.run == run for mark in marks) for run in runs}
+        times = {run: f" {n} times" if n > 1 else "" for run, n in counts.items()}
+        told = ", ".join(safe(picture.runs[run]) + times[run] for run in runs)
+        return f" ({shortened(told, _MAX_NAME)})"
+    more = f"{len(marks)} times" if len(marks) > 1 else safe(marks[0].detail)
+    return f" ({shortened(more, _MAX_NAME)})" if more else ""
 
 
 def _sign(kind: str, look: Look) -> str:

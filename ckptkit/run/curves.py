@@ -97,7 +97,7 @@ def plan_picture(views: Sequence[RunLike], wish: Wish = Wish()) -> Picture:
     """Decide what to draw of some runs. Raises: NotFoundError if there is nothing of it."""
     names = _chosen(_metrics_of(views), wish.metrics)
     places = Places([view.history for view in views], wish.x)
-    notes: list[str] = []
+    notes = _no_numbers(views, wish.metrics)
     panels = []
     for title, members in _grouped(names, several=len(views) > 1, views=views):
         curves = [
@@ -161,6 +161,22 @@ def _metrics_of(views: Sequence[RunLike]) -> list[str]:
         for name in names
         if name not in NO_METRICS
         and any(math.isfinite(as_float(v)) for view in views for v in view.history.get(name, ()))
+    ]
+
+
+def _no_numbers(views: Sequence[RunLike], wanted: Sequence[str]) -> list[str]:
+    """What was measured and was no number: a gap in the curve, which the eye passes over."""
+    found: dict[str, list[float]] = {}
+    for view in views:
+        for name, column in view.history.items():
+            if name not in NO_METRICS:
+                values = [as_float(v) for v in column if type(v) in (int, float)]
+                found.setdefault(name, []).extend(values)
+    lost = {name: len(values) - _n_finite(values) for name, values in found.items()}
+    return [
+        f"{name}: NaN or infinite {lost[name]} of {len(values)} times, a gap each"
+        for name, values in found.items()
+        if lost[name] and (not wanted or any(fnmatch.fnmatchcase(name, one) for one in wanted))
     ]
 
 

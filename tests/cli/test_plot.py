@@ -64,6 +64,39 @@ def test_no_line_is_wider_than_the_terminal(spawn, run, width):
     assert [line for line in long if "20260101" not in line] == []
 
 
+def test_a_resume_in_the_column_of_the_interruption_shows_both(call, tmp_path, monkeypatch):
+    at = [{"kind": kind, "epoch": 20, "step": 200} for kind in ("interrupted", "resumed")]
+    monkeypatch.setattr(sys.modules[__name__], "EVENTS", at)
+    text = call("plot", make(tmp_path / "r"), "--metric", "loss").stdout
+    assert text.count("┊") > 5
+    assert text.count("╎") > 5
+
+
+def test_of_several_runs_it_says_to_which_it_happened(call, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "EVENTS", [])
+    calm = make(tmp_path / "calm" / "20260101_000000_v1")
+    text = call("plot", run, calm).stdout
+    assert "resumed (demo)" in text
+    assert "emergency (demo)" in text
+
+
+def test_the_best_stands_in_the_row_of_its_curve():
+    for height in (4, 7, 14, 30):
+        for share in (0.0, 0.1, 0.37, 0.5, 0.81, 1.0):
+            dots, star = Canvas(4, height), Canvas(4, height)
+            dots.line((0.5, share), (0.5, share), Pen("red"))
+            star.letter((0.5, share), "*", "")
+            rows = [["".join(text for text, _ in row).strip() for row in c.rows()] for c in (dots, star)]  # fmt: skip
+            assert [bool(one) for one in rows[0]] == [bool(one) for one in rows[1]]
+
+
+def test_a_title_is_not_wider_than_the_terminal(call, tmp_path):
+    name = "a_metric_of_a_framework/" + "and_on_" * 30
+    text = call("plot", make(tmp_path / "r", **{name: [0.5] * 40})).stdout
+    assert max(len(line) for line in text.splitlines()[1:]) <= 80
+    assert "a_metric_of_a_framework/" in text
+
+
 def test_a_terminal_gets_colours_and_braille_and_a_pipe_letters(run):
     shown = on_terminal("plot", run, NO_COLOR="")
     assert "\x1b[38" in shown
@@ -267,5 +300,5 @@ def test_a_line_of_dots_and_one_of_letters():
 def test_an_upright_line_stands_behind_everything():
     canvas = Canvas(1, 2)
     canvas.line((0, 1), (0, 1), Pen("", "x"))
-    canvas.upright(0, "|", "")
+    canvas.upright(0, [("|", "")])
     assert ["".join(text for text, _ in row) for row in canvas.rows()] == ["x", "|"]

@@ -69,6 +69,16 @@ def test_not_a_number_is_a_gap_and_what_was_not_measured_is_none():
     assert [math.isfinite(y) for y in curve.ys] == [True, False, True, False]
 
 
+def test_what_was_no_number_is_counted_aloud_also_where_nothing_else_was_measured():
+    one = view(loss=[1.0, NAN, 3.0, None, math.inf], acc=[NAN, NAN], flag=[True], word=["a"])
+    assert plan_picture([one]).notes == (
+        "loss: NaN or infinite 2 of 4 times, a gap each",
+        "acc: NaN or infinite 2 of 2 times, a gap each",
+    )
+    assert plan_picture([one], Wish(metrics=("l*",))).notes == plan_picture([one]).notes[:1]
+    assert plan_picture([view(loss=[1.0, None])]).notes == ()
+
+
 def test_steps_are_the_axis_where_an_epoch_has_several_rows():
     rows = view(loss=[3, 2, 1], epoch=[0, 0, 1], step=[10, 20, 30])
     assert plan_picture([rows]).x == "step"
