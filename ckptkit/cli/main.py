@@ -32,6 +32,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("ckptkit.cli.prune", "Remove the checkpoints of a run that no policy keeps."),
     "plot": ("ckptkit.cli.plot", "Draw the training curves of runs."),
     "train": ("ckptkit.cli.train", "Train with a trainer of a plugin."),
+    "resume": ("ckptkit.cli.resume", "Go on with a run of a trainer."),
+    "sample": ("ckptkit.cli.sample", "Make samples with a checkpoint of a trainer."),
+    "evaluate": ("ckptkit.cli.evaluate", "Measure a checkpoint of a trainer."),
     "plugins": ("ckptkit.cli.plugins", "Show the plugins: what they offer, what failed."),
 }
 

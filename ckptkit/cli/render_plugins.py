@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ckptkit.cli.human import count_text
@@ -13,8 +13,8 @@ from ckptkit.hooks.manager import PluginRow
 _STATES = {"builtin": "dim", "loaded": "green", "failed": "bold red", "disabled": "yellow"}
 
 
-def render(rows: Sequence[PluginRow]) -> Iterator[Any]:
-    """Yield the table and the count."""
+def render(rows: Sequence[PluginRow], trainers: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    """Yield the table of plugins, the one of trainers, and the count."""
     yield table(
         ("plugin", "from", "state", "offers"),
         [
@@ -27,9 +27,33 @@ def render(rows: Sequence[PluginRow]) -> Iterator[Any]:
             for row in rows
         ],
     )
+    if trainers:
+        yield ""
+        yield table(
+            ("trainer", "what it does", "commands", "settings", "state"),
+            [
+                (
+                    safe(one["name"]), safe(one["title"]),
+                    ", ".join(["train", "resume", *map(safe, one["actions"])]),
+                    str(one["settings"]), _readiness(one),
+                )
+                for one in trainers
+            ],
+            numbers=("settings",),
+        )  # fmt: skip
     yield ""
     failed = sum(row.state == "failed" for row in rows)
     yield text(f"  {count_text(len(rows), 'plugin')}" + (f", {failed} failed" if failed else ""))
+
+
+def _readiness(trainer: Mapping[str, Any]) -> Any:
+    if trainer["error"]:
+        return text((safe(trainer["error"]), "red"))
+    if not trainer["missing"]:
+        return text(("ready", "green"))
+    missing = ", ".join(trainer["missing"])
+    way = f": pip install '{trainer['install']}'" if trainer["install"] else ""
+    return text((safe(f"needs {missing}{way}"), "yellow"))
 
 
 def _offers(row: PluginRow) -> Any:

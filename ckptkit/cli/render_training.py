@@ -14,6 +14,8 @@ from ckptkit.training.option import options_of
 from ckptkit.training.run_it import Deed
 from ckptkit.training.start import Start
 
+_COMMANDS = ("resume", "sample", "evaluate")
+
 
 def plan(start: Start, changes: str) -> Iterator[Any]:
     """Yield what would be trained, with which settings, and from where."""
@@ -64,13 +66,14 @@ def _change(change: Any) -> dict[str, Any]:
     return {name: plain_data(value) for name, value in change._asdict().items()}
 
 
-def outcome(start: Start, experiment: Experiment) -> str:
+def outcome(start: Start, experiment: Experiment, *, stopped: bool) -> str:
     """Where a finished training lies, and what to do with it."""
     view = open_run(experiment.folder)
     best = f", best {view.best.name} {view.best.value:.4g}" if view.best else ""
     last = view.checkpoints[0] if view.checkpoints else None
     told = f"epoch {last.epochs}, step {last.steps}{best}" if last else "no checkpoint"
-    ways = [f"ckptkit {one.name} {experiment.folder}" for one in start.trainer.actions]
+    words = ["resume"] if stopped else [one.name for one in start.trainer.actions]
+    ways = [f"ckptkit {word} {experiment.folder}" for word in words if word in _COMMANDS]
     return "\n".join([f"{experiment.folder}: {told}", *(f"  {way}" for way in ways)])
 
 

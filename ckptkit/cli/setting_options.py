@@ -113,7 +113,7 @@ class SectionedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {ARCHITECTURE: [], FREE: []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and not isinstance(param, click.Argument):
                 sections.setdefault(getattr(param, "section", OWN), []).append(record)
         for title, records in sections.items():
             if records:

@@ -17,6 +17,10 @@ from ckptkit.training.config_file import read_settings
 from ckptkit.training.run_it import train, trained_run
 from ckptkit.training.start import Start, plan_start
 
+# What a run tells the author of a script, and the word for it here.
+_SCRIPT_WORD = 'resume="auto"'
+_SCRIPT_ADVICE = "; the same command with --resume auto goes on from there"
+
 
 def settings_layers(
     config_file: str | None, pairs: dict[str, str], said: dict[str, Any]
@@ -41,8 +45,13 @@ def begin(
         return
     if _leads():
         for note in start.notes:
-            say(note)
-    called(trainer.name, lambda: train(start, _run_options(**run)))
+            say(note.replace(_SCRIPT_WORD, "--resume"))
+    try:
+        called(trainer.name, lambda: train(start, _run_options(**run)))
+    except SystemExit as exc:  # a signal, or the time limit: its code is what ours will be
+        if exc.code and _leads():
+            _say_where(start, as_json=as_json, stopped=True)
+        raise
     if _leads():
         _say_where(start, as_json=as_json)
 
@@ -68,7 +77,13 @@ def _run_options(
     *, allow_missing: tuple[str, ...], allow_unexpected: tuple[str, ...], **rest: Any
 ) -> dict[str, Any]:
     asked = {"allow_missing": allow_missing, "allow_unexpected": allow_unexpected}
-    return {**rest, "restore": {name: globs for name, globs in asked.items() if globs}, "tell": say}
+    allowed = {name: globs for name, globs in asked.items() if globs}
+    return {**rest, "restore": allowed, "tell": _say_here}
+
+
+def _say_here(text: str) -> None:
+    """What a run says, without the advice that only a script can follow: ours stands behind it."""
+    say(text.replace(_SCRIPT_ADVICE, ""))
 
 
 def _show_plan(start: Start, *, as_json: bool) -> None:
@@ -84,7 +99,7 @@ def _show_plan(start: Start, *, as_json: bool) -> None:
         show(render_training.plan(start, settings_table(start.changes)))
 
 
-def _say_where(start: Start, *, as_json: bool) -> None:
+def _say_where(start: Start, *, as_json: bool, stopped: bool = False) -> None:
     from ckptkit.cli import render_training
 
     found = trained_run(start)
@@ -93,4 +108,4 @@ def _say_where(start: Start, *, as_json: bool) -> None:
 
         emit(render_training.outcome_json(start, found))
     elif found is not None:
-        say(render_training.outcome(start, found))
+        say(render_training.outcome(start, found, stopped=stopped))

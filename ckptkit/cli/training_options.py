@@ -103,6 +103,13 @@ def params_of(*groups: Sequence[Callable[..., Any]]) -> list[click.Parameter]:
     return made
 
 
+def complete_trainers(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Names of trainers."""
+    from ckptkit.hooks.manager import trainers
+
+    return [one.name for one in trainers() if one.name.startswith(begun)]
+
+
 def resume_word(params: dict[str, Any]) -> str | None:
     """What was said about going on, in whichever spelling. Raises: click.UsageError."""
     said = [*params.pop("resume"), params.pop("resume_from"), params.pop("checkpoint")]

@@ -51,6 +51,9 @@ def smaller_batch_command(argv: Sequence[str], batch_size: int | None, checkpoin
     """
     words = list(argv)
     smaller = None if batch_size is None else max(1, batch_size // 2)
+    if words and _is_command(words[0]):
+        size = [] if smaller is None else ["--batch-size", str(smaller)]
+        return shlex.join(["ckptkit", "resume", checkpoint, *size])
     for place, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name not in _BATCH_OPTIONS:
@@ -64,7 +67,7 @@ def smaller_batch_command(argv: Sequence[str], batch_size: int | None, checkpoin
         break
     words = _without_resume(words)
     added = [] if smaller is None else ["--batch-size", str(smaller)]
-    return shlex.join([*_program(words), *added, "--resume", checkpoint])
+    return shlex.join([_python(), *words, *added, "--resume", checkpoint])
 
 
 def _without_resume(words: list[str]) -> list[str]:
@@ -81,12 +84,13 @@ def _without_resume(words: list[str]) -> list[str]:
     return kept
 
 
-def _program(words: list[str]) -> list[str]:
-    """The command line with what runs it: Python, or the command ``ckptkit`` by its name."""
-    path = Path(words[0]) if words else Path()
-    if path.name == "ckptkit" or (path.name, path.parent.name) == ("__main__.py", "ckptkit"):
-        return ["ckptkit", *words[1:]]
-    return [_python(), *words]
+def _is_command(program: str) -> bool:
+    """Whether the command ``ckptkit`` trains, and no script: it takes settings from checkpoints."""
+    path = Path(program)
+    return path.name == "ckptkit" or path.parts[-2:] in (
+        ("ckptkit", "__main__.py"),
+        ("cli", "main.py"),
+    )
 
 
 def _python() -> str:

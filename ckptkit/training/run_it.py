@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ class Deed(NamedTuple):
 
 def plan_deed(
     trainer: Trainer, action: Action, checkpoint: Path, *,
-    settings: Layer, options: Layer,
+    settings: Sequence[Layer], options: Layer,
 ) -> Deed:  # fmt: skip
     """Build what an action is given: the checkpoint's settings, changed by ``settings``; options.
 
@@ -62,7 +62,7 @@ def plan_deed(
         raise NoCheckpointError(
             checkpoint, f"is a checkpoint of {stored.trainer}", f"one of {trainer.name}", ""
         )
-    config = build(trainer, [settings], stored=stored_layer(trainer, stored))
+    config = build(trainer, settings, stored=stored_layer(trainer, stored))
     asked = build(trainer, [options], spec=action.options, what=f"{action.name} options")
     return Deed(
         trainer, action, checkpoint, stored.epochs, stored.steps, config.notes,
