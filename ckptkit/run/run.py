@@ -125,8 +125,8 @@ class Run:
         self._keeper.begin_at(self._loop.mark)
         if self._ranks.writes:
             self._trackers = Trackers(options.trackers)
-            self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark.steps)
-            self._saver.trackers |= self._trackers.state()
+            self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark)
+            self._saver.trackers_at = self._trackers.state_at
             write_json(self.experiment.config_file, for_people(settings))
 
     def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -227,7 +227,7 @@ class Run:
         """Record metrics: averaged inside batches, taken as they are at the end of an epoch."""
         numbers = {name: as_number(name, v) for name, v in {**(values or {}), **named}.items()}
         if self._evaluating is None and self._trackers is not None:
-            self._trackers.log(numbers, self._loop.steps_now)
+            self._trackers.log(numbers, self._loop.steps_now, self._loop.mark)
         if self._evaluating is not None:
             self._evaluating.add(numbers, weight)
         elif self._loop.in_body:

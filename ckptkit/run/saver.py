@@ -58,7 +58,8 @@ class Saver:
         self.history = History()
         self.best: Best | None = None
         self.latest_metrics: dict[str, float] = {}
-        self.trackers: dict[str, Any] = {}
+        self.trackers: dict[str, Any] = {}  # of the resume; those that are open now go first
+        self.trackers_at: Callable[[Mark], dict[str, Any]] = lambda _: {}
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -75,8 +76,9 @@ class Saver:
             **recipe.state, **mark_sections(mark, streams), "metrics": metrics,
             "history": self.history.state(), "config": recipe.config,
         }  # fmt: skip
-        if self.trackers:
-            sections["trackers"] = self.trackers
+        trackers = {**self.trackers, **self.trackers_at(mark)}
+        if trackers:
+            sections["trackers"] = trackers
         if recipe.probe is not None:
             sections["probe"] = take_probe(recipe.probe)
         if mark.micro_batches:

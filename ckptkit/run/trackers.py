@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ckptkit.errors import MissingExtraError
+from ckptkit.run.mark import Mark
+from ckptkit.run.wandb import WandB
 
 
 class Tracker(Protocol):
@@ -25,8 +27,11 @@ class Tracker(Protocol):
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Record values at a step."""
 
+    def flush(self) -> None:
+        """Let what was logged survive a kill: a checkpoint that stands behind it is coming."""
+
     def state(self) -> dict[str, Any]:
-        """What going on needs, as plain data without absolute paths."""
+        """What going on from here needs, as plain data without absolute paths."""
 
     def close(self) -> None:
         """Flush and let go."""
@@ -66,6 +71,10 @@ class TensorBoard:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
+    def flush(self) -> None:
+        """Write out what the writer's thread still has."""
+        self._writer.flush()
+
     def state(self) -> dict[str, Any]:
         """Nothing but that it was there: a run folder holds no path to another."""
         return {"folder": "logs" if self._folder is None else ""}
@@ -94,75 +103,43 @@ def _wait_for_a_later_name(logs: Path) -> None:
 _NAME_TRIES, _NAME_WAIT_S = 60, 0.02
 
 
-class WandB:
-    """A run of Weights & Biases whose id travels in the checkpoint, so that it is the same run.
-
-    ``options`` go to ``wandb.init`` (project, entity, mode="offline", ...).
-    """
-
-    name = "wandb"
-
-    def __init__(self, **options: Any) -> None:
-        self._options = options
-        self._run: Any = None
-
-    def open(
-        self,
-        logs: Path,
-        stored: Mapping[str, Any] | None,
-        step: int,  # noqa: ARG002  its own steps only grow; ours is a metric
-    ) -> None:
-        """Begin a run, or go on with the stored one. Raises: MissingExtraError."""
-        try:
-            import wandb  # type: ignore[import-not-found]
-        except ImportError as exc:
-            raise MissingExtraError(
-                "wandb", "is not installed", "the package wandb",
-                "pip install wandb, or run without this tracker",
-            ) from exc  # fmt: skip
-        options = {"dir": str(logs), **self._options}
-        if stored is not None and stored.get("id"):
-            options |= {"id": stored["id"], "resume": "allow"}
-        self._run = wandb.init(**options)
-        self._run.define_metric("*", step_metric="step")
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """One record; the step is a metric, so that a resume may go back a little."""
-        self._run.log({**values, "step": step})
-
-    def state(self) -> dict[str, Any]:
-        """The id by which the run goes on."""
-        return {"id": self._run.id}
-
-    def close(self) -> None:
-        """Finish."""
-        if self._run is not None:
-            self._run.finish()
-            self._run = None
-
-
 KNOWN: dict[str, Callable[[], Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
 
 
 class Trackers:
-    """All trackers of a run, as one."""
+    """All trackers of a run, as one; what they need is kept as of the run's last mark."""
 
     def __init__(self, wanted: Sequence[Tracker | str]) -> None:
         self._all: list[Tracker] = [KNOWN[one]() if isinstance(one, str) else one for one in wanted]
+        self._mark: Mark | None = None
 
-    def open(self, logs: Path, stored: Mapping[str, Any], step: int) -> None:
+    def open(self, logs: Path, stored: Mapping[str, Any], mark: Mark) -> None:
         """Open each with what was stored under its name."""
         for one in self._all:
-            one.open(logs, stored.get(one.name), step)
+            one.open(logs, stored.get(one.name), mark.steps)
+        self._reach(mark)
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """Hand values to each."""
+    def log(self, values: Mapping[str, float], step: int, mark: Mark) -> None:
+        """Hand values to each; ``mark`` is where a resume of now would begin."""
+        self._reach(mark)
         for one in self._all:
             one.log(values, step)
 
-    def state(self) -> dict[str, Any]:
-        """The section ``trackers``."""
-        return {one.name: one.state() for one in self._all}
+    def state_at(self, mark: Mark) -> dict[str, Any]:
+        """The section ``trackers`` of a checkpoint of ``mark``: what was logged since is no part.
+
+        All that was logged is on disk afterwards.
+        """
+        self._reach(mark)
+        for one in self._all:
+            one.flush()
+        return self._state
+
+    def _reach(self, mark: Mark) -> None:
+        """Keep what each needs where the mark was put: nothing was logged since then."""
+        if mark is not self._mark:
+            self._mark = mark
+            self._state = {one.name: one.state() for one in self._all}
 
     def close(self) -> None:
         """Close each, in reverse order."""
