@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?= .cache/corpus
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench fuzz soak chaos corpus clean help
+.PHONY: demo test lint bench quality fuzz soak chaos corpus clean help
 
 help: ## Say what each command does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,13 +17,19 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[dev]'
+$(VENV)/.trainers: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[trainers]'
 	@touch $@ $(VENV)/.core
 
-demo: $(VENV)/.core ## Open, inspect, migrate and verify real checkpoints of other people (no torch needed)
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.core $(VENV)/.trainers
+
+demo: $(VENV)/.core ## Open real checkpoints of other people; train, kill, resume, and compare bits
 	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS) --only lpips torchmetrics pesto-pitch chgnet
 	$(BIN)/python examples/open_real_files.py --corpus $(CORPUS) --out demo-out
+	$(MAKE) --no-print-directory $(VENV)/.trainers
+	$(BIN)/python examples/kill_and_resume.py --out demo-out/kill
 
 test: $(VENV)/.dev corpus ## Set up and pass every test
 	CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
@@ -40,6 +46,11 @@ bench: $(VENV)/.dev ## Measure speed and memory against peers and limits
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/bench_restore.py
 	$(BIN)/python benchmarks/bench_write.py --rounds 3
+	$(BIN)/python benchmarks/bench_stall.py
+
+quality: $(VENV)/.dev ## Train all four trainers, and write their figures and pictures (an hour)
+	set -e; for what in restoration segmentation multimodal diffusion; do \
+	  $(BIN)/python -m benchmarks.quality.$$what; done
 
 fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
 	$(BIN)/python -m tests.attacks.fuzz --count 1000000
