@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -54,7 +55,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
             "restore": {"migrators": MIGRATORS, **run_options.get("restore", {})},
         }  # fmt: skip
         with ckptkit.Run(folder, state, **options) as run:
-            end_at_the_target(scheduler, config.epochs)
+            stand_at(scheduler, run.epoch, config.epochs)
             for epoch in run.epochs(config.epochs):
                 model.train()
                 title = f"epoch {epoch + 1}/{config.epochs}"
@@ -89,17 +90,20 @@ def step(
     optimizer.zero_grad()
 
 
-def end_at_the_target(scheduler: CosineAnnealingLR, epochs: int) -> None:
-    """Let a schedule that came from another program end where this training does.
+def stand_at(scheduler: CosineAnnealingLR, epoch: int, target: int) -> None:
+    """Let the schedule stand at an epoch and end at the target, if it does not.
 
-    A cosine that is followed beyond its own end climbs again, or stays at 0.
+    One that came from another program ends elsewhere: a cosine that is followed beyond its own
+    end climbs again, or stays at 0. And a checkpoint may have an epoch and no schedule.
     """
-    if scheduler.T_max == epochs:
+    if (scheduler.T_max, scheduler.last_epoch) == (target, epoch):
         return
-    scheduler.T_max = epochs
-    share = (1 + torch.tensor(torch.pi * scheduler.last_epoch / epochs).cos().item()) / 2
-    for group, base in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
-        group["lr"] = scheduler.eta_min + (base - scheduler.eta_min) * share
+    groups = scheduler.optimizer.param_groups
+    scheduler.T_max, scheduler.last_epoch = target, epoch
+    scheduler.base_lrs = [group["initial_lr"] for group in groups]
+    share = (1 + math.cos(math.pi * min(epoch, target) / target)) / 2
+    for group in groups:
+        group["lr"] = scheduler.eta_min + (group["initial_lr"] - scheduler.eta_min) * share
 
 
 @torch.no_grad()
