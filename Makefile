@@ -46,7 +46,6 @@ bench: $(VENV)/.dev ## Measure speed and memory against peers and limits
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/bench_restore.py
 	$(BIN)/python benchmarks/bench_write.py --rounds 3
-	$(BIN)/python benchmarks/bench_stall.py
 
 quality: $(VENV)/.dev ## Train all four trainers, and write their figures and pictures (an hour)
 	set -e; for what in restoration segmentation multimodal diffusion; do \
