@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 _MAX_ROWS, _MAX_CHECKPOINTS, _MAX_SETTINGS, _MAX_METRICS = 12, 12, 200, 40
 _SPARK = (120, 22)  # of a small curve, in pixels
 _MAX_POINTS = 240  # of it: two for each pixel column
-_MAX_TEXT = 200
+_MAX_TEXT, _MAX_NAME = 200, 40
 _STYLE = """<style scoped>
 .ckptkit-run table{border-collapse:collapse;margin:.3em 0 .8em;font-size:.92em}
 .ckptkit-run th,.ckptkit-run td{padding:.15em .8em .15em 0;text-align:right;border:0;
 white-space:nowrap;background:none}
 .ckptkit-run th{font-weight:600;opacity:.65;border-bottom:1px solid rgba(128,128,128,.5)}
-.ckptkit-run .t{text-align:left}
+.ckptkit-run table .t{text-align:left !important}
+.ckptkit-run table .d{white-space:normal}
 .ckptkit-run .b td{font-weight:700}
-.ckptkit-run .n{opacity:.65;font-size:.92em}
+.ckptkit-run .n{opacity:.65;font-size:.92em;margin:0 0 .8em}
 .ckptkit-run summary{cursor:pointer;margin:.2em 0}
 .ckptkit-run h4{margin:.2em 0 .4em}
 </style>"""
@@ -37,7 +38,7 @@ def page(view: RunView) -> str:
         _summary(view),
         _metrics(view),
         _folded("Last rows of the history", _rows(view), opened=False),
-        _folded(f"{len(view.checkpoints)} checkpoints", _checkpoints(view), opened=False),
+        _folded(_counted(len(view.checkpoints), "checkpoint"), _checkpoints(view), opened=False),
         _folded("Settings", _settings(view), opened=False),
         _folded("What happened", _events(view), opened=False),
         _folded("What to know", _notes(view), opened=True),
@@ -68,16 +69,16 @@ def _metrics(view: RunView) -> str:
     rows = []
     for name, column in view.history.items():
         values = [as_float(value) for value in column if value is not None]
-        finite = [value for value in values if math.isfinite(value)]
-        if name in ("epoch", "step") or not finite:
+        if name in ("epoch", "step") or not any(type(value) in (int, float) for value in column):
             continue
         watched = view.best is not None and view.best.name == name
-        cells = [_cell(one) for one in (finite[0], min(finite), max(finite), finite[-1])]
-        rows.append((watched, [_safe(name), _spark(values), *cells]))
+        finite = [value for value in values if math.isfinite(value)] or [math.nan]
+        told = (values[0], min(finite), max(finite), values[-1])  # NaN at the end is worth seeing
+        rows.append((watched, [_short(name), _spark(values), *map(_cell, told)]))
     head = ("metric", "curve", "first", "lowest", "highest", "last")
     shown = _table(head, rows[:_MAX_METRICS], left=("metric", "curve"))
     more = len(rows) - _MAX_METRICS
-    return shown + (f'<div class="n">and {more} more metrics</div>' if more > 0 else "")
+    return shown + (f'<div class="n">and {_counted(more, "more metric")}</div>' if more > 0 else "")
 
 
 def _spark(values: Sequence[float]) -> str:
@@ -86,7 +87,7 @@ def _spark(values: Sequence[float]) -> str:
     every = max(1, -(-len(values) // _MAX_POINTS))
     values = [*values[::every]] + ([values[-1]] if (len(values) - 1) % every else [])
     finite = [value for value in values if math.isfinite(value)]
-    low, high = min(finite), max(finite)
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
     paths: list[list[str]] = [[]]
     for number, value in enumerate(values):
         if not math.isfinite(value):
@@ -96,7 +97,7 @@ def _spark(values: Sequence[float]) -> str:
         share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
         paths[-1].append(f"{x:.1f},{2 + (height - 4) * (1 - share):.1f}")
     lines = "".join(
-        f'<polyline points="{" ".join(points if len(points) > 1 else points * 2)}"/>'
+        f'<polyline points="{" ".join(points)}"/>' if len(points) > 1 else _dot(points[0])
         for points in paths if points
     )  # fmt: skip
     return (
@@ -104,6 +105,12 @@ def _spark(values: Sequence[float]) -> str:
         'stroke="#3B8FC4" stroke-width="1.5" stroke-linecap="round" role="img">'
         f"{lines}</svg>"
     )
+
+
+def _dot(point: str) -> str:
+    """A point between two gaps: a line without length may not be seen."""
+    x, y = point.split(",")
+    return f'<circle cx="{x}" cy="{y}" r="1" fill="#3B8FC4"/>'
 
 
 def _rows(view: RunView) -> str:
@@ -115,23 +122,28 @@ def _rows(view: RunView) -> str:
         place = dict(zip(names, row, strict=True))
         is_best = best is not None and bool(best.epoch) and place.get("epoch") == best.epoch
         told.append((is_best, [_cell(value) for value in row]))
-    return _table([_safe(name) for name in names], told) if told else ""
+    return _table([_short(name) for name in names], told) if told else ""
 
 
 def _checkpoints(view: RunView) -> str:
     rows = [
-        (False, [_safe(one.path.name), f"{one.epochs:,}", f"{one.steps:,}", _safe(one.created)])
+        (False, [_safe(one.path.name), f"{one.epochs:,}", f"{one.steps:,}", _when(one.created)])
         for one in view.checkpoints[:_MAX_CHECKPOINTS]
     ]
     more = len(view.checkpoints) - _MAX_CHECKPOINTS
     shown = _table(("name", "epoch", "step", "saved"), rows, left=("name", "saved"))
-    return shown + (f'<div class="n">and {more} older ones</div>' if more > 0 else "")
+    return (
+        ""
+        if not rows
+        else shown + (f'<div class="n">and {_counted(more, "older one")}</div>' if more > 0 else "")
+    )
 
 
 def _settings(view: RunView) -> str:
     pairs = list(view.config.items())[:_MAX_SETTINGS]
     rows = [(False, [_safe(name), _safe(value)]) for name, value in pairs]
-    return _table(("setting", "value"), rows, left=("setting", "value")) if rows else ""
+    head = ("setting", "value")
+    return _table(head, rows, left=head, wrapped=("value",)) if rows else ""
 
 
 def _events(view: RunView) -> str:
@@ -141,7 +153,7 @@ def _events(view: RunView) -> str:
         if one.kind != "best"
     ]
     head = ("what", "epoch", "step", "detail")
-    return _table(head, rows, left=("what", "detail")) if rows else ""
+    return _table(head, rows, left=("what", "detail"), wrapped=("detail",)) if rows else ""
 
 
 def _notes(view: RunView) -> str:
@@ -157,10 +169,12 @@ def _folded(title: str, content: str, *, opened: bool) -> str:
 
 
 def _table(
-    head: Sequence[str], rows: Iterable[tuple[bool, Sequence[str]]], left: Sequence[str] = ()
-) -> str:
-    """Cells are HTML already; a row may be marked."""
-    sides = [' class="t"' if name in left else "" for name in head]
+    head: Sequence[str], rows: Iterable[tuple[bool, Sequence[str]]],
+    left: Sequence[str] = (), wrapped: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """Cells are HTML already; a row may be marked, a column may be folded to the page's width."""
+    kinds = {name: "t d" if name in wrapped else "t" for name in left}
+    sides = [f' class="{kinds[name]}"' if name in kinds else "" for name in head]
     top = "".join(f"<th{side}>{name}</th>" for name, side in zip(head, sides, strict=True))
     body = "".join(
         f"<tr{' class=b' if marked else ''}>"
@@ -175,6 +189,23 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.5g}" if isinstance(value, float) else _safe(value)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _when(created: str) -> str:
+    """A moment as a person writes it."""
+    return _safe(created.replace("T", " ", 1).replace("+00:00", " UTC"))
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the others; the whole of it is shown to who points at it."""
+    if len(name) <= _MAX_NAME:
+        return _safe(name)
+    half = _MAX_NAME // 2
+    return f'<span title="{_safe(name)}">{html.escape(f"{name[: half - 1]}…{name[-half:]}")}</span>'
 
 
 def _safe(value: object) -> str:

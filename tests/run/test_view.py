@@ -283,4 +283,32 @@ def test_a_gap_in_a_small_curve_stays_open_and_one_point_is_one(run):
         json.dumps({"loss": [3.0, 2.0, "nan", 1.0, 0.5], "val_loss": [1.0, None, None, None, None]})
     )
     page = open_run(run)._repr_html_()
-    assert page.count("<polyline") == 3
+    assert page.count("<polyline") == 2
+    assert page.count("<circle") == 1
+
+
+def test_the_last_value_is_the_last_one_although_it_is_no_number(run):
+    told = {"epoch": [1, 2, 3], "loss": [3.0, 2.0, "nan"], "lost": ["nan"] * 3, "word": ["a"] * 3}
+    (run / "history.json").write_text(json.dumps(told))
+    page = open_run(run)._repr_html_()
+    row = page.split("<tbody>")[1].split("</tr>")[0]
+    assert row.endswith("<td>3</td><td>2</td><td>3</td><td>nan</td>")
+    assert page.count("<svg") == 2  # of two metrics: words are none
+
+
+def test_what_is_not_there_has_no_part_of_the_page_and_long_names_leave_room(tmp_path):
+    folder = tmp_path / "20260101_000000_v1"
+    (folder / "checkpoints").mkdir(parents=True)
+    name = "a_metric_of_a_framework/" + "and_on_" * 10
+    (folder / "history.json").write_text(json.dumps({name: [1.0]}))
+    page = open_run(folder)._repr_html_()
+    assert "checkpoints<" not in page
+    assert f'title="{name}"' in page
+    assert f">{name}<" not in page
+
+
+def test_names_stand_on_the_left_whatever_the_notebooks_own_style_says(run):
+    page = open_run(run)._repr_html_()
+    assert "text-align:left !important" in page
+    assert '<td class="t">checkpoint_epoch_' in page
+    assert " UTC<" in page
