@@ -21,7 +21,7 @@ def recalls(
     for depth in DEPTHS:
         metric = RetrievalHitRate(top_k=min(depth, len(gallery)))
         metric.update(likeness.flatten(), relevant.flatten(), indexes=rows.flatten())
-        found[f"R@{depth}"] = float(metric.compute())
+        found[f"R@{depth}"] = round(float(metric.compute()), 4)
     found["median_rank"] = float(ranks(likeness, relevant).float().median())
     return found
 
@@ -41,5 +41,5 @@ def by_chance(relevant: torch.Tensor) -> dict[str, float]:
         missed = torch.ones_like(right)
         for place in range(min(depth, n_gallery)):
             missed *= ((n_gallery - place - right) / (n_gallery - place)).clamp(min=0)
-        found[f"R@{depth}"] = float((1 - missed).mean())
+        found[f"R@{depth}"] = round(float((1 - missed).mean()), 4)
     return found
