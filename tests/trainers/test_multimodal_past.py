@@ -63,7 +63,8 @@ def test_a_new_row_is_all_that_sound_adds_and_going_back_takes_it_away(tmp_path,
     migrated(tmp_path / "old.pt", tmp_path / "new", 3)
     with ckptkit.load(tmp_path / "new") as new:
         kinds = new.state("model")["kinds"]
-    assert torch.equal(kinds[:2], old.modality_emb) and not kinds[2].any()
+    assert torch.equal(kinds[:2], old.modality_emb)
+    assert not kinds[2].any()
     migrated(tmp_path / "new", tmp_path / "back", 1)
     with ckptkit.load(tmp_path / "back") as back:
         state = back.state("model")
@@ -94,14 +95,17 @@ def test_vit_layers_of_transformers_4_get_the_names_of_5():
 
 def test_the_new_format_goes_on_with_epoch_step_best_optimizer_and_schedule(tmp_path, data):
     path = tmp_path / "best_brain_v2.pt"
-    _, optimizer = save_new_format(path)
+    _, _optimizer = save_new_format(path)
     one = Trained(tmp_path / "runs", data, resume=str(path), epochs=44, lr=2e-4, precision="fp16")
-    assert "resumed from" in one.said and "epoch 43, step 158250" in one.said
-    assert "optimizer  restored" in one.said and "scaler     restored" in one.said
+    assert "resumed from" in one.said
+    assert "epoch 43, step 158250" in one.said
+    assert "optimizer  restored" in one.said
+    assert "scaler     restored" in one.said
     assert "Best validation loss: 0.2345" in one.said
     assert "Training epochs:      43 -> 44" in one.said
     assert "the schedule begins at epoch 43, where the run stands" in one.said
-    assert "scheduler" in one.said and "random streams" in one.said  # what it lacks
+    assert "scheduler" in one.said
+    assert "random streams" in one.said
     with ckptkit.load(one.at("latest_checkpoint")) as now:
         assert now.state("progress")["epochs_completed"] == 44
         assert now.state("progress")["optimizer_steps"] == 158250 + 3
