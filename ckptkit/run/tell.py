@@ -29,12 +29,17 @@ def ask_on_terminal() -> Callable[[str], bool] | None:
 
 
 def _asked(question: str) -> bool:
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except (KeyboardInterrupt, EOFError):
-        return False
+    """Ask until it is answered; Ctrl+C leaves the script, for it is no answer."""
+    while True:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:  # the end of the input: nobody will answer any more
+            sys.stderr.write("\n")
+            return False
+        word = line.strip().lower()
+        if word in ("y", "yes", "n", "no", ""):
+            return word.startswith("y")
 
 
 def settings_table(changes: Iterable[Change]) -> str:

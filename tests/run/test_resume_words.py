@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,7 +95,10 @@ def test_nothing_said_and_nobody_to_ask_begins_a_new_run(tmp_path):
     assert again.told == [f'a new run; resume="auto" would go on with {old}']
 
 
-@pytest.mark.parametrize(("answer", "goes_on"), [("y\n", True), ("n\n", False), ("\n", False)])
+ANSWERS = [("y\n", True), ("n\n", False), ("\n", False), ("what?\nYes\n", True), ("\x04", False)]
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), ANSWERS)
 def test_on_a_terminal_a_person_is_asked(tmp_path, answer, goes_on):
     folder = trained(tmp_path / "run", 1).parent
     code = (
@@ -105,6 +109,19 @@ def test_on_a_terminal_a_person_is_asked(tmp_path, answer, goes_on):
     assert "checkpoint_epoch_1 (epoch 1, step 3). Resume from it? [y/N]: " in text
     assert ("trained 0" if goes_on else "trained 3") in text
     assert len(list(folder.iterdir())) == (1 if goes_on else 2)
+
+
+def test_ctrl_c_at_the_question_leaves_and_begins_nothing(tmp_path, monkeypatch):
+    trained(tmp_path, 1)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=interrupted))
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True, write=len, flush=dict))
+    with pytest.raises(KeyboardInterrupt):
+        resumed(tmp_path, None, 1)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def on_terminal(words, answer):
