@@ -48,7 +48,9 @@ class PathCommand(SectionedCommand):
                 if not ctx.resilient_parsing:
                     raise
             else:
-                ctx.meta[_PARAMS] = setting_options(options, section=self._section)
+                ctx.meta[_PARAMS] = setting_options(
+                    trainer, options, self.params, section=self._section
+                )
                 ctx.meta[_MEANT] = Meant(word, trainer, options)
         return super().parse_args(ctx, args)
 

@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from ckptkit.errors import TrainerError
+from ckptkit.protocols import Trainer
 from ckptkit.training.kinds import UNREADABLE, Kind, read_value
 from ckptkit.training.option import REQUIRED, Option
 
@@ -52,9 +54,23 @@ class SettingOption(click.Option):
         self.section, self.setting = section, setting
 
 
-def setting_options(options: Iterable[Option], *, section: str = "") -> list[SettingOption]:
-    """One click option a setting; its value is None where it was not said."""
-    return [_option(one, section or _section(one)) for one in options]
+def setting_options(
+    trainer: Trainer, options: Iterable[Option], beside: Iterable[click.Parameter], *,
+    section: str = "",
+) -> list[SettingOption]:  # fmt: skip
+    """One click option a setting; its value is None where it was not said.
+
+    ``beside`` are the options of the command itself. Raises: TrainerError for one of their names.
+    """
+    made = [_option(one, section or _section(one)) for one in options]
+    taken = {word for param in beside for word in param.opts} | {"--help"}
+    for one in made:
+        if words := taken & {*one.opts, *one.secondary_opts}:
+            raise TrainerError(
+                f"trainer {trainer.name}", f"its setting {one.setting} would be {words.pop()}",
+                "a name that no option of ckptkit has", "rename the setting",
+            )  # fmt: skip
+    return made
 
 
 def _section(option: Option) -> str:

@@ -74,7 +74,7 @@ def trainer_command(trainer: Trainer) -> click.Command:
     )
     common = [where, *params_of(FRESH_OR_NOT, RESUMING, SETTINGS, RUNNING)]
     return SectionedCommand(
-        trainer.name, callback=train, params=[*setting_options(options), *common],
+        trainer.name, callback=train, params=[*setting_options(trainer, options, common), *common],
         help=f"Train {trainer.name}: {trainer.title}.", short_help=trainer.title,
     )  # fmt: skip
 
