@@ -27,6 +27,10 @@ def every(source):
     return [pair for pairs in source.splits.values() for pair in pairs]
 
 
+def letter(pair):
+    return chr(int(pair.name.removeprefix("U+"), 16))
+
+
 def pairs_of(source, split="train", *, moved=True, **settings):
     config = Config(**(TINY | settings))
     words = Words(parts_of(config, source), config.max_words)
@@ -47,7 +51,7 @@ def test_thousands_of_glyphs_are_split_into_parts_that_share_no_name(glyphs):
 
 def test_a_caption_is_the_unicode_name_of_what_is_drawn(glyphs):
     for pair in every(glyphs)[::97]:
-        assert pair.caption == unicodedata.name(chr(int(pair.name.removeprefix("U+"), 16)))
+        assert pair.caption == unicodedata.name(letter(pair))
 
 
 def test_every_glyph_is_seen_and_stays_on_its_page(glyphs):
@@ -56,9 +60,9 @@ def test_every_glyph_is_seen_and_stays_on_its_page(glyphs):
         assert pixels.shape == (3, 32, 32)
         assert pixels.max() > 0.1, pair
     font = glyphs._at(48)
-    widest = max(every(glyphs), key=lambda pair: font.getlength(chr(int(pair.name.removeprefix("U+"), 16))))
+    widest = max(every(glyphs), key=lambda pair: font.getlength(letter(pair)))
     columns = np.asarray(glyphs.picture(widest, 64)).any(axis=(0, 2))
-    assert font.getlength(chr(int(widest.name, 0))) > 64
+    assert font.getlength(letter(widest)) > 64
     assert columns.sum() > 48  # it fills the width that there is
     assert not columns.all()  # and was not cut at either side
 
