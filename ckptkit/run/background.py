@@ -23,6 +23,11 @@ class Background:
         self.waited_s = 0.0  # for a job that was still in flight
 
     @property
+    def job(self) -> object:
+        """The job in flight, to tell it from others."""
+        return self._thread
+
+    @property
     def busy(self) -> bool:
         """Whether a job is in flight."""
         return self._thread is not None and self._thread.is_alive()

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptkit.run.aliases import point
+from ckptkit.run.aliases import identity, point
 from ckptkit.run.choose import Found, damage, survey
+from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST
+from ckptkit.storage.aside import set_aside
 from ckptkit.verbs.open import load
 
 
@@ -43,6 +45,26 @@ def rebuild_best(folder: Path) -> Rebuilt | None:
         note += ", the most recent one, which may not be the best"
     path = folder / BEST if source.path.is_dir() else source.path
     return Rebuilt(path, source.path, sure, note)
+
+
+def follow_line(folder: Path, best: Best) -> str:
+    """After a run went back, let ``best_model`` be the best of what it went on from; tell, if so.
+
+    The only copy of a better one, of the line that was left, is set aside and not destroyed.
+    """
+    alias, told = folder / BEST, best.as_tree()
+    mine = identity(alias)
+    if mine is None or best.value is None or not (best.step or best.epoch):
+        return ""
+    found = survey(folder)[0]
+    match = next((one for one in found if one.path.name != BEST and _is_it(one, told)), None)
+    if match is None or identity(match.path) == mine or damage(match.path):
+        return ""
+    note = f"{BEST} was of what the run has left; {match.path.name} takes its place"
+    if not any(identity(path) == mine for path in folder.iterdir() if path != alias):
+        note += f", and the other is {set_aside(alias).name} now"
+    point(alias, match.path)
+    return note
 
 
 def _recorded_best(path: Path) -> dict[str, Any] | None:

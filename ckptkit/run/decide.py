@@ -33,6 +33,7 @@ class Decision(NamedTuple):
     checkpoint: Path | None
     skipped: tuple[Skipped, ...] = ()
     note: str = ""
+    newest: bool = False  # the newest was wanted, whichever that is
 
 
 Ask = Callable[[str], bool]  # asks a person; only called where there is a terminal
@@ -100,10 +101,16 @@ def _auto(root: Path, now: datetime, make: Make) -> Decision:
         return Decision(make(root, now), None, note="nothing to resume: a new run")
     experiment, choice = found
     if choice.chosen is not None:
-        return Decision(experiment, choice.chosen.path, choice.skipped)
+        return Decision(experiment, choice.chosen.path, choice.skipped, newest=True)
     if choice.skipped:
         raise _none_whole(experiment, choice)
-    return Decision(experiment, None, note="the newest run has no checkpoint yet: it begins")
+    note = "the newest run has no checkpoint yet: it begins"
+    return Decision(experiment, None, note=note, newest=True)
+
+
+def choose_newest(experiment: Experiment) -> Decision:
+    """Go on from the newest checkpoint of a run. Raises: MismatchError, NotFoundError."""
+    return _in_run(experiment, LATEST_WORD)
 
 
 def _in_run(experiment: Experiment, word: str) -> Decision:
@@ -116,7 +123,8 @@ def _in_run(experiment: Experiment, word: str) -> Decision:
         raise NotFoundError(
             experiment.checkpoints, "holds no checkpoint", "one to go on from", "start the run"
         )
-    return Decision(experiment, choice.chosen.path, choice.skipped)
+    newest = word == LATEST_WORD
+    return Decision(experiment, choice.chosen.path, choice.skipped, newest=newest)
 
 
 def _without_best(experiment: Experiment) -> Decision:

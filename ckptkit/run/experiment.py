@@ -54,10 +54,15 @@ class Experiment:
     def complete(self) -> None:
         """Make the folders in it that are missing: its maker may have died between two of them.
 
-        Raises: OSError.
+        Raises: OSError; AccessDeniedError now, not when an epoch's work is to be saved.
         """
         for inside in (self.checkpoints, self.samples, self.logs):
             inside.mkdir(exist_ok=True)
+        if not os.access(self.checkpoints, os.W_OK | os.X_OK):
+            raise AccessDeniedError(
+                self.checkpoints, "may not be written to", "to be allowed to save here",
+                "change its permissions, or choose another folder for the run",
+            )  # fmt: skip
 
 
 def is_experiment(folder: Path) -> bool:
@@ -88,8 +93,13 @@ def make_experiment(root: Path, now: datetime) -> Experiment:
 
 
 def _claim(root: Path, stamp: str) -> Path:
-    """Make the first folder of this second that is free: mkdir is what decides between two."""
-    version = 1
+    """Make a folder that sorts behind all others: mkdir is what decides between two.
+
+    A clock that went back (summer time, another zone) must not make the newest run an old one.
+    """
+    taken = [_stamp_key(one.name) for one in list_experiments(root)]
+    stamp = max([stamp, *(known for known, _ in taken)])
+    version = 1 + max((number for known, number in taken if known == stamp), default=0)
     while True:
         folder = root / f"{stamp}_v{version}"
         try:

@@ -6,7 +6,6 @@ import sys
 import time
 from typing import Any
 
-from ckptkit.errors import CkptkitError
 from ckptkit.run.emergency import classify, smaller_batch_command
 from ckptkit.run.history import Event
 from ckptkit.run.loop import Loop
@@ -36,7 +35,7 @@ def save_failed(
     saver.history.events.append(event)
     try:
         report = saver.emergency(found.name, mark, alone=True)
-    except (CkptkitError, RuntimeError, OSError) as second:
+    except Exception as second:  # noqa: BLE001  ``error`` is what must be seen
         tell(f"{found.kind}, and it could not be saved: {second}")
         return
     if report is None:

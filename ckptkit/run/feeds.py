@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset
@@ -143,6 +143,11 @@ def feed_of(loader: Any, seed: int) -> Feed:
             )  # fmt: skip
         return OwnStateFeed(loader, dataset)
     return PlacedFeed(loader, seed)
+
+
+def has_more(feed: Feed) -> bool:
+    """Whether batches are left of this epoch; who does not know may have some."""
+    return not isinstance(feed, Sized) or len(feed) > 0
 
 
 def _keeps_state(value: Any) -> bool:

@@ -62,9 +62,9 @@ class Keeper:
             why = why or "the best so far"
         self._save_or_stop(step_name(mark.steps), mark, save=bool(why))
 
-    def at_rest(self, mark: Mark) -> None:  # noqa: ARG002  the mark is an older step's
-        """A body without a step: only the clock is looked at."""
-        self._watcher.save_point()
+    def at_rest(self, mark: Mark) -> bool:  # noqa: ARG002  the mark is an older step's
+        """A body without a step: only the clock is looked at. Several processes stop at a step."""
+        return self._watcher.save_point() is not None and self._ranks.world == 1
 
     def at_epoch(self, mark: Mark, target: int) -> None:
         """Close the row, save if it is time, stop if somebody asked."""
@@ -82,6 +82,18 @@ class Keeper:
                 name = step_name(mark.steps) if by_steps else epoch_name(mark.epochs)
                 self._save(name, mark)
             self._saver.name_last(FINAL)
+
+    def at_reached(self, mark: Mark, *, by_steps: bool) -> None:
+        """Its process may have died between the last save and the final name."""
+        if not self._saver.has(FINAL):
+            self.at_target(mark, by_steps=by_steps)
+
+    def at_lost(self, why: str) -> None:
+        """Tell; the newest checkpoint is what there is."""
+        self._saver.join()
+        self._tell(
+            f"{why}, so nothing is saved of it; the newest checkpoint is {self._saver.newest}"
+        )
 
     def in_between(self, loop: Loop) -> None:
         """A batch of an evaluation is over: the step before it is saved, if it still can be."""

@@ -17,7 +17,7 @@ from ckptkit.run.seeded import SeededCollate, SeededDataset
 
 _COPIED = (
     "num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
-    "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
+    "prefetch_factor", "persistent_workers", "pin_memory_device",
 )  # fmt: skip
 
 
@@ -36,12 +36,13 @@ class _Tickets:
         self.plan, self.seed = plan, seed
         self.epoch = self.samples = 0
         self.dealt: deque[int] = deque()  # samples of each batch that is under way, in order
-        self._known: tuple[int, Sequence[Any]] | None = None
+        self._known: tuple[tuple[int, int], Sequence[Any]] | None = None
 
     def order(self) -> Sequence[Any]:
         """The items of this epoch; the last epoch's are kept."""
-        if self._known is None or self._known[0] != self.epoch:
-            self._known = (self.epoch, self.plan.order(self.seed, self.epoch))
+        now = (self.seed, self.epoch)
+        if self._known is None or self._known[0] != now:
+            self._known = (now, self.plan.order(*now))
         return self._known[1]
 
     def __len__(self) -> int:
@@ -131,7 +132,10 @@ class ResumableLoader:
 
 
 def _rebuilt(loader: data.DataLoader[Any], tickets: _Tickets, seed: int) -> data.DataLoader[Any]:
-    """The same loader over tickets; its own generator, so that it draws from nobody's stream."""
+    """The same loader over tickets; its own generator, so that it draws from nobody's stream.
+
+    Always in order: batches that overtake each other have no place.
+    """
     options = {name: getattr(loader, name) for name in _COPIED if hasattr(loader, name)}
     options["collate_fn"] = SeededCollate(loader.collate_fn)
     options["generator"] = torch.Generator().manual_seed(mix(seed) >> 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ckptkit.run.loaders import Place
@@ -28,6 +28,11 @@ class Mark:
     ended: Mapping[str, Any] = field(default_factory=dict)  # theirs, as the last epoch left them
     means: Mapping[str, list[float]] = field(default_factory=dict)
     rng: RngMark | None = None
+
+    def opened(self) -> Mark:
+        """The same moment with the next epoch begun."""
+        ended = {**self.ended, **self.loaders}
+        return replace(self, epoch_open=True, places={}, loaders={}, ended=ended, means={})
 
     def means_values(self) -> dict[str, float]:
         """The means of the epoch so far, as numbers."""

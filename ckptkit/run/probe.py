@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ckptkit.errors import MismatchError
-from ckptkit.run.rng import seed_streams, undisturbed
+from ckptkit.run.rng import put_back, seed_streams, take_mark
 from ckptkit.storage.digest import digest_of_bytes
 
 ProbeFunction = Callable[[], Any]
@@ -22,9 +22,14 @@ _SEED = 0  # of the streams while it runs, so that dropout is the same each time
 
 def take_probe(function: ProbeFunction) -> dict[str, Any]:
     """Compute it; return the section ``probe``: its digest, and its value where it is a number."""
-    with undisturbed(), torch.no_grad():
+    streams = take_mark()
+    try:
         seed_streams(_SEED)
-        outcome = function()
+        torch.manual_seed(_SEED)  # accelerators too
+        with torch.no_grad():
+            outcome = function()
+    finally:
+        put_back(streams)
     tensor = outcome if isinstance(outcome, torch.Tensor) else torch.tensor(outcome)
     flat = tensor.detach().cpu().contiguous()
     raw = flat.reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any, Self
 
 from ckptkit.run.asked import asked_settings
 from ckptkit.run.counting import StepCounter, optimizers_in
-from ckptkit.run.decide import Decision, decide
+from ckptkit.run.decide import Decision
 from ckptkit.run.experiment import Experiment
-from ckptkit.run.failing import save_failed
+from ckptkit.run.holding import decide_and_hold
 from ckptkit.run.json_file import write_json
 from ckptkit.run.keeper import Keeper, RunStop, best_of
+from ckptkit.run.leaving import Leaving
 from ckptkit.run.loop import Loop
 from ckptkit.run.metrics import Means, as_number
 from ckptkit.run.moved import Moved
@@ -61,10 +61,10 @@ class Run:
         self._ranks = Ranks()
         if not self._ranks.writes:
             self.tell = quiet
-        decision = decide_together(self._ranks, self._decide)
-        self.experiment: Experiment = decision.experiment
-        self._lock = FolderLock(self.experiment.folder) if self._ranks.writes else None
+        self._lock = None
         try:
+            decision = decide_together(self._ranks, self._decide)
+            self.experiment: Experiment = decision.experiment
             self._set_up(decision)
         except BaseException:
             self._let_go()
@@ -75,8 +75,11 @@ class Run:
     def _decide(self) -> Decision:
         options = self.options
         ask = options.ask or ask_on_terminal()
-        return decide(self._root, options.resume, datetime.now().astimezone(), ask)
+        now = datetime.now().astimezone()
+        decision, self._lock = decide_and_hold(self._root, options.resume, now, ask)
+        return decision
 
+    _lock: FolderLock | None = None
     _counter: StepCounter | None = None
     _trackers: Trackers | None = None
 
@@ -146,6 +149,7 @@ class Run:
         self._saver.trackers = dict(stored.trackers)
         if path.parent == self.experiment.checkpoints:
             self._saver.last = path
+            self._saver.line_best = self._saver.best
         self.tell(f"resumed from {path}: epoch {stored.mark.epochs}, step {stored.mark.steps}")
         for text in (settings_table(resumed.changes), str(resumed.report), *resumed.notes, *notes):
             if text:
@@ -159,37 +163,26 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:  # fmt: skip
-        self._watcher.unlisten()
+        size = as_settings(self.options.config).get("batch_size")
+        parts = Leaving(self._loop, self._keeper, self._saver, self._watcher, self.tell, size)
         try:
-            if error is None:
-                self._saver.join()
-                self._tell_stalls()
-            return self._leave(error)
+            if error is not None:
+                return self._leave(parts, error)
+            try:
+                parts.finish()
+            except BaseException as late:
+                if not self._leave(parts, late):
+                    raise
+            return False
         finally:
             self._saver.settle()
+            self._watcher.unlisten()  # not before: a signal must not end a save
             self._let_go()
 
-    def _tell_stalls(self) -> None:
-        stalls = sorted(self._saver.stalls_s)
-        if stalls:
-            middle = stalls[len(stalls) // 2]
-            self.tell(
-                f"{len(stalls)} background saves held the training up for {middle:.3f} s each "
-                f"(median), {stalls[-1]:.3f} s at most"
-            )
-
-    def _leave(self, error: BaseException | None) -> bool:
+    def _leave(self, parts: Leaving, error: BaseException) -> bool:
         if isinstance(error, RunStop):
             self.stopped = error.reason.word
-            if _in_notebook():
-                return True
-            raise SystemExit(error.reason.exit_code) from None
-        left = isinstance(error, (KeyboardInterrupt, SystemExit))  # an exit loses no work either
-        left = left and not self._watcher.at_once and not self._keeper.has_saved(self._loop.mark)
-        if isinstance(error, Exception) or (left and error is not None):
-            batch_size = as_settings(self.options.config).get("batch_size")
-            save_failed(error, self._saver, self._loop, self.tell, batch_size=batch_size)
-        return False
+        return parts.leave(error)
 
     # -- the loops --------------------------------------------------------------------------------
 
@@ -197,29 +190,40 @@ class Run:
         """Yield the epochs that are left of ``target``, counted from 0 as ``range`` does."""
         if self._loop.mark.epochs >= target:
             self.tell(f"{self._loop.mark.epochs} of {target} epochs are complete: nothing to do")
-        return self._loop.epochs(target)
+        return self._loop.breaks.track(self._loop.epochs(target))
 
     def batches(self, loader: Any, name: str = "train") -> Iterator[Any]:
         """Yield the batches that are left of this epoch, in the order they always had."""
-        return self._loop.batches(loader, name)
+        return self._loop.breaks.track(self._loop.batches(loader, name))
 
     def steps(self, target: int) -> Iterator[int]:
         """Yield the optimizer steps that are left of ``target``: for loops that draw batches."""
         if self._loop.mark.steps >= target:
             self.tell(f"{self._loop.mark.steps} of {target} steps are complete: nothing to do")
         self._keeper.means = self._loop.means
-        return self._loop.steps(target)
+        return self._loop.breaks.track(self._loop.steps(target))
 
     def evaluate(self, loader: Any) -> Iterator[Any]:
         """Yield the batches of an evaluation, which a signal may end; ``log`` inside averages."""
         means = self._evaluating = Means()
         try:
-            for batch in loader:
-                yield batch
-                self._keeper.in_between(self._loop)
+            yield from self._evaluated(loader)
         finally:
             self._evaluating = None  # also where the script broke it off
         self.log(means.values())
+
+    def _evaluated(self, loader: Any) -> Iterator[Any]:
+        batches = iter(loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except Exception:
+                self._keeper.in_between(self._loop)  # a signal may have ended its workers
+                raise
+            yield batch
+            self._keeper.in_between(self._loop)
 
     def log(
         self, values: Mapping[str, Any] | None = None, /, weight: float = 1.0, **named: Any
@@ -285,8 +289,3 @@ class Run:
         """This run's own folder."""
         return self.experiment.folder
 
-
-def _in_notebook() -> bool:
-    """Say whether a person's cell runs this: leaving the process would end the kernel."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and ipython.get_ipython() is not None

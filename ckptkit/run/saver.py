@@ -12,6 +12,7 @@ from typing import Any
 from ckptkit.errors import TargetExistsError
 from ckptkit.run.aliases import point
 from ckptkit.run.background import Background, WhenBusy
+from ckptkit.run.best import follow_line
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.history import History, history_data, write_history
 from ckptkit.run.mark import Mark
@@ -57,6 +58,7 @@ class Saver:
         self.last: Path | None = None  # the newest regular checkpoint of this run
         self.history = History()
         self.best: Best | None = None
+        self.line_best: Best | None = None  # of a resume, until its first save
         self.latest_metrics: dict[str, float] = {}
         self.trackers: dict[str, Any] = {}  # of the resume; those that are open now go first
         self.trackers_at: Callable[[Mark], dict[str, Any]] = lambda _: {}
@@ -66,8 +68,13 @@ class Saver:
         """The script's own live objects."""
         return self._recipe.state
 
-    def sections(self, mark: Mark, streams: list[Any]) -> dict[str, Any]:
-        """Everything that a checkpoint of this moment holds; ``streams`` are those of each rank."""
+    def sections(
+        self, mark: Mark, streams: list[Any], *, careful: bool = False
+    ) -> dict[str, Any]:
+        """Everything that a checkpoint of this moment holds; ``streams`` are those of each rank.
+
+        ``careful``: in an emergency a probe that fails is left out.
+        """
         recipe = self._recipe
         metrics: dict[str, Any] = {"latest": dict(self.latest_metrics)}
         if self.best is not None:
@@ -80,12 +87,21 @@ class Saver:
         if trackers:
             sections["trackers"] = trackers
         if recipe.probe is not None:
-            sections["probe"] = take_probe(recipe.probe)
+            sections["probe"] = self._probed(recipe.probe, careful=careful)
         if mark.micro_batches:
             gradients = waiting_gradients(recipe.state)
             if gradients:
                 sections["gradients"] = gradients
         return {name: value for name, value in sections.items() if value is not None}
+
+    def _probed(self, probe: ProbeFunction, *, careful: bool) -> dict[str, Any] | None:
+        try:
+            return take_probe(probe)
+        except Exception as exc:  # the script's own code, perhaps out of memory again
+            if not careful:
+                raise
+            self._tell(f"the probe is left out: {type(exc).__name__}: {exc!s:.100}")
+            return None
 
     def regular(self, name: str, mark: Mark, *, is_best: bool) -> bool:
         """Save under a regular name; then move ``latest_checkpoint`` and perhaps ``best_model``.
@@ -100,8 +116,10 @@ class Saver:
             report = self._begin(name, mark, streams).write()
             self._sealed(report, history_data(self.history), is_best=is_best)
             return True
-        if self._behind.busy and self._recipe.when_busy == "skip":
-            self._tell(f"{name} is left out: the save before it is still being written")
+        if self._behind.busy and self._recipe.when_busy == "skip" and not is_best:
+            if self._left_out is not self._behind.job:  # each is told of once
+                self._tell(f"{name} is left out: the save before it is still being written")
+            self._left_out = self._behind.job
             return False
         began = time.monotonic()
         self._behind.join()  # its staging buffer is the one we need
@@ -112,6 +130,8 @@ class Saver:
         self.stalls_s.append(time.monotonic() - began)
         return True
 
+    _left_out: object = None
+
     def look(self) -> None:
         """Raise what a background save raised. Raises: as ``ckptkit.save``."""
         self._behind.look()
@@ -119,6 +139,15 @@ class Saver:
     def join(self) -> None:
         """Wait for a background save. Raises: as ``ckptkit.save``."""
         self._behind.join()
+
+    @property
+    def newest(self) -> str:
+        """The name of the newest regular checkpoint of this run, for people."""
+        return "none" if self.last is None else self.last.name
+
+    def has(self, name: str) -> bool:
+        """Whether a checkpoint of this name is there; a process that does not write says yes."""
+        return not self._ranks.writes or os.path.lexists(self._experiment.checkpoints / name)
 
     def name_last(self, name: str) -> None:
         """Give the newest regular checkpoint one more name."""
@@ -136,7 +165,7 @@ class Saver:
         streams = [own] if alone else self._ranks.gather(own)
         if not self._ranks.writes:
             return None
-        report = self._begin(name, mark, streams).write()
+        report = self._begin(name, mark, streams, careful=True).write()
         write_history(self._experiment.folder, history_data(self.history))
         return report
 
@@ -149,6 +178,9 @@ class Saver:
     def _sealed(self, report: SaveReport, rows: Mapping[str, Any], *, is_best: bool) -> None:
         """What a save that is on disk lets happen, and nothing else does."""
         self.last = report.path
+        line_best, self.line_best = self.line_best, None
+        if line_best is not None and (note := follow_line(self._experiment.checkpoints, line_best)):
+            self._tell(note)
         if self._recipe.latest:
             point(self._experiment.checkpoints / LATEST, report.path)
         if is_best:
@@ -156,14 +188,16 @@ class Saver:
         write_history(self._experiment.folder, rows)
         prune_run(self._experiment, self._recipe.retention, tell=self._tell)
 
-    def _begin(self, name: str, mark: Mark, streams: list[Any]) -> PendingSave:
+    def _begin(
+        self, name: str, mark: Mark, streams: list[Any], *, careful: bool = False
+    ) -> PendingSave:
         recipe, target = self._recipe, self._experiment.checkpoints / name
         parent = self.last if self.last is not None and os.path.lexists(self.last) else None
         options = SaveOptions(
             parent=parent, trainer=recipe.trainer, versions=recipe.versions,
             side_files=recipe.side_files,
         )  # fmt: skip
-        sections = self.sections(mark, streams)
+        sections = self.sections(mark, streams, careful=careful)
         try:
             return begin_save(target, sections, options)
         except TargetExistsError as exc:

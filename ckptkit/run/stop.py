@@ -6,6 +6,7 @@ are called as well, and put back afterwards. A second SIGINT leaves at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -35,7 +36,9 @@ class StopWatcher:
         self._longest_s = 0.0  # between two save points: a step, an evaluation
         self._last_s = self._began_s
         self._reason: StopReason | None = None
+        self.heard: StopReason | None = None  # the first signal, whatever the reason to stop is
         self._before: dict[int, Any] = {}
+        self._pid = os.getpid()
         self.at_once = False  # a second interrupt asked not even to save
 
     @property
@@ -75,17 +78,50 @@ class StopWatcher:
 
     def unlisten(self) -> None:
         """Put the handlers back that were there before."""
-        while self._before:
+        while self._before:  # the last one first: SIGCHLD's, if it was silenced
             number, before = self._before.popitem()
             # None: a handler that C code installed; Python can neither call it nor put it back
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        again = self._reason is not None and number == signal.SIGINT
-        self.ask(signal.Signals(number).name, 128 + number)
         before = self._before.get(number)
+        if os.getpid() != self._pid:
+            _heard_in_child(number, frame, before)
+            return
+        again = self.heard is not None and number == signal.SIGINT
+        self.ask(signal.Signals(number).name, 128 + number)
+        self.heard = self.heard or StopReason(signal.Signals(number).name, 128 + number)
+        self._silence_workers()
         if again:
             self.at_once = True
             raise KeyboardInterrupt
         if callable(before) and before is not signal.default_int_handler:
             before(number, frame)
+
+    def _silence_workers(self) -> None:
+        """Let the step under way be finished, though its loader's workers heard the signal too.
+
+        Else torch raises that a worker has died, wherever the training is, be it inside a step.
+        """
+        handler = signal.getsignal(signal.SIGCHLD)
+        if getattr(handler, "__module__", "") == _TORCH_HANDLERS:
+            self._before.setdefault(signal.SIGCHLD, signal.signal(signal.SIGCHLD, _nothing))
+
+
+def _nothing(*_: Any) -> None:
+    """Not SIG_DFL: Python complains of a signal that was under way to a handler."""
+
+
+_TORCH_HANDLERS = "torch.utils.data._utils.signal_handling"
+
+
+def _heard_in_child(number: int, frame: FrameType | None, before: Any) -> None:
+    """A process that was forked from ours: it ends as it would, but loader workers work on.
+
+    Ctrl+C and SIGUSR1 reach all processes of a job; ours finishes its step and ends the others.
+    """
+    if callable(before) and before is not signal.default_int_handler:
+        before(number, frame)
+    elif number not in (signal.SIGINT, signal.SIGUSR1) and before != signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
