@@ -86,7 +86,7 @@ def test_a_checkpoint_of_seed_002_goes_on_with_epoch_step_best_and_schedule(tmp_
 @pytest.mark.parametrize("model", ["segformer", "buildformer"])
 def test_a_checkpoint_of_seed_004_goes_on_with_epoch_step_and_history(tmp_path, model):
     path = tmp_path / "epoch_4.pth"
-    old, optimizer = conbuildseg(path, model, epochs=4, steps=2)
+    conbuildseg(path, model, epochs=4, steps=2)
     state, told = resumed(tmp_path / "run", path, tiny(model, epochs=5, lr=2e-5))
     assert state["progress"]["epochs_completed"] == 5
     assert state["progress"]["optimizer_steps"] == 4 * 2 + 2

@@ -61,4 +61,5 @@ class EvaluateOptions:
     thresholds: str = option("0.3,0.5,0.7", "probabilities that count as building")
     data: str = option("", "another data folder than the training's")
     limit: int = option(0, "at most so many patches of each split, 0: all")
+    baseline: bool = option(False, "add what the colour of single pixels reaches (scikit-learn)")
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))

@@ -188,7 +188,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as (H, W, 3). Raises: CorruptFileError."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.array(image.convert("RGB"))
     except (OSError, SyntaxError) as exc:
         raise errors.CorruptFileError(
             path, f"cannot be read as a picture ({exc})", "a whole PNG, JPEG or TIFF", "replace it"

@@ -9,8 +9,13 @@ import torch
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.engine.pictures import save_picture
+from ckptkit_trainers.segmentation.colour import (
+    iou_of_regression,
+    iou_of_threshold,
+    pixels_of,
+)
 from ckptkit_trainers.segmentation.config import Config, EvaluateOptions
-from ckptkit_trainers.segmentation.data import Patches, as_seen, open_data
+from ckptkit_trainers.segmentation.data import Data, Patches, as_seen, open_data
 from ckptkit_trainers.segmentation.loss import bce_and_dice
 from ckptkit_trainers.segmentation.metrics import Scores
 from ckptkit_trainers.segmentation.model import logits_of
@@ -19,6 +24,7 @@ from ckptkit_trainers.segmentation.renewed import renewed
 from ckptkit_trainers.segmentation.restored import Restored, restored
 
 WORST = 6  # patches in the picture of the worst
+LEARNED = 100  # patches whose pixels the baseline looks at
 
 
 def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict[str, Any]:
@@ -33,7 +39,17 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
         rows += [{"split": split, **row} for row in scored]
         if options.out:
             save_picture(_picture(asked, patches, worst, config), Path(options.out, f"{split}.png"))
-    return {**asked.told, "boundary_px": config.boundary_px, "scores": rows}
+    told = {**asked.told, "boundary_px": config.boundary_px, "scores": rows}
+    return {**told, "colour_alone": colour_alone(data)} if options.baseline else told
+
+
+def colour_alone(data: Data) -> dict[str, float]:
+    """The held-out IoU of what looks at single pixels and has learned from training patches."""
+    seen, held_out = pixels_of(data.train, LEARNED), pixels_of(data.val, LEARNED)
+    return {
+        "threshold_iou": round(iou_of_threshold(seen, held_out), 4),
+        "regression_iou": round(iou_of_regression(seen, held_out), 4),
+    }
 
 
 def thresholds_in(text: str) -> list[float]:

@@ -1,0 +1,92 @@
+"""The segmentation trainer's figures: three architectures on the same drawn tiles.
+
+``python -m benchmarks.quality.segmentation [--out docs/trainers] [--work DIR]``. With a --work
+folder that holds broken-off trainings it goes on there.
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the figures are those of one core
+
+import torch
+from PIL import Image
+
+import ckptkit
+from ckptkit_trainers.engine.pictures import save_picture
+from ckptkit_trainers.segmentation.config import Config, EvaluateOptions
+from ckptkit_trainers.segmentation.data import Drawn, as_seen, open_data
+from ckptkit_trainers.segmentation.evaluate import colour_alone, evaluate
+from ckptkit_trainers.segmentation.model import logits_of
+from ckptkit_trainers.segmentation.overlay import overlays
+from ckptkit_trainers.segmentation.restored import restored
+from ckptkit_trainers.segmentation.train import train
+
+SHARED = {"seed": 0, "size": 64, "tiles": 400, "val_tiles": 64, "batch_size": 4, "device": "cpu"}
+TRAININGS = {
+    "segformer": {"variant": "b0", "epochs": 20, "lr": 6e-4},
+    "buildformer": {"width": 16, "epochs": 30, "lr": 1e-3},
+    "unet": {"width": 12, "epochs": 20, "lr": 1e-3},
+}
+SHOWN = (0, 3, 5, 9)  # held-out tiles in the pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/trainers"))
+    parser.add_argument("--work", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {
+            "threads": 1, "torch": torch.__version__, "machine": platform.machine(),
+            "colour_alone": colour_alone(open_data(Config(**SHARED))), "models": {
+                model: measure(model, asked.out, asked.work or Path(folder)) for model in TRAININGS
+            },
+        }  # fmt: skip
+    path = asked.out / "segmentation.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1, default=str) + "\n")
+    print(json.dumps(figures, indent=1, default=str))
+
+
+def measure(model: str, out: Path, work: Path) -> dict[str, object]:
+    """Train one architecture, and score its best checkpoint."""
+    config = Config(model=model, sample_every=0, tensorboard=False, **SHARED, **TRAININGS[model])
+    began, began_cpu = time.monotonic(), time.process_time()
+    train(config, work / model, resume="auto")
+    minutes = (time.monotonic() - began) / 60
+    cpu_minutes = (time.process_time() - began_cpu) / 60
+    view = ckptkit.open_run(work / model)
+    checkpoint = view.folder / "checkpoints" / "best_model"
+    options = EvaluateOptions(thresholds="0.5", device="cpu")
+    told = evaluate(checkpoint, config, options)
+    picture(checkpoint, config, out / "segmentation" / f"{model}.png")
+    scores = {row["split"]: row for row in told["scores"]}
+    return {
+        "settings": asdict(config), "minutes": round(minutes, 1),
+        "cpu_minutes": round(cpu_minutes, 1), "epoch": told["epoch"], "step": told["step"],
+        "train": scores["train"], "val": scores["val"],
+        "val_iou_by_epoch": [round(one, 4) for one in view.history["val_iou"]],
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def picture(checkpoint: Path, config: Config, path: Path) -> None:
+    """Draw some held-out tiles: image, truth, prediction, errors."""
+    model, _, _ = restored(checkpoint, config, "cpu")
+    data = Drawn(config, held_out=True)
+    images, masks = (torch.stack(part) for part in zip(*(data[n] for n in SHOWN), strict=True))
+    guesses = logits_of(model, images).sigmoid() >= config.threshold
+    page = overlays(as_seen(images), masks, guesses, scale=2)
+    save_picture(page.quantize(128, Image.Quantize.MEDIANCUT), path)
+
+
+if __name__ == "__main__":
+    main()

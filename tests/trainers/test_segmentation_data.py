@@ -1,0 +1,222 @@
+"""The segmentation trainer's pictures: drawn tiles, and folders of three layouts."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL")
+
+from PIL import Image  # noqa: E402
+
+from ckptkit.errors import CorruptFileError, MismatchError, NotFoundError  # noqa: E402
+from ckptkit_trainers.engine.place import Place  # noqa: E402
+from ckptkit_trainers.segmentation.colour import (  # noqa: E402
+    iou_of_regression,
+    iou_of_threshold,
+    pixels_of,
+)
+from ckptkit_trainers.segmentation.config import Config  # noqa: E402
+from ckptkit_trainers.segmentation.data import (  # noqa: E402
+    Drawn,
+    corners,
+    open_data,
+    turned,
+    val_loader,
+)
+from ckptkit_trainers.segmentation.folders import read_folder  # noqa: E402
+from ckptkit_trainers.segmentation.predict import chances_of  # noqa: E402
+from ckptkit_trainers.segmentation.tiles import draw_tile  # noqa: E402
+
+
+def put(folder, names, size=(64, 64), *, masks="masks", ending="png", mark=""):
+    """Pictures whose red channel is their mask, so that a wrong pair or crop is seen."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        mask = (rng.random((size[1], size[0])) > 0.6).astype(np.uint8) * 255
+        image = np.stack([mask, mask // 2, mask // 3], -1)
+        for kind, pixels, tail in (("images", image, ""), (masks, mask, mark)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / kind / f"{name}{tail}.{ending}")
+    return folder
+
+
+def stems(pairs):
+    return [pair.image.stem for pair in pairs]
+
+
+def opened(folder, **settings):
+    return open_data(Config(data=str(folder), size=32, augment=False, **settings))
+
+
+# -- drawn tiles ----------------------------------------------------------------------------------
+
+
+def test_a_tile_is_a_function_of_seed_index_and_size():
+    one, again = draw_tile(3, 5, 48), draw_tile(3, 5, 48)
+    assert np.array_equal(one.image, again.image)
+    assert np.array_equal(one.mask, again.mask)
+    assert not np.array_equal(one.image, draw_tile(3, 6, 48).image)
+    assert not np.array_equal(one.image, draw_tile(4, 5, 48).image)
+    assert set(np.unique(one.mask)) <= {0, 1}
+
+
+def test_held_out_tiles_are_none_of_those_trained_on():
+    config = Config(size=32, tiles=20, val_tiles=20)
+    seen = {Drawn(config).tile(n).image.tobytes() for n in range(20)}
+    held_out = {Drawn(config, held_out=True).tile(n).image.tobytes() for n in range(20)}
+    assert len(seen) == len(held_out) == 20
+    assert not seen & held_out
+
+
+def test_colour_alone_does_not_tell_what_is_a_building():
+    config = Config(size=48, tiles=40, val_tiles=25)
+    seen = pixels_of(Drawn(config), 40)
+    held_out = pixels_of(Drawn(config, held_out=True), 25)
+    assert 0.1 < held_out[1].mean() < 0.3
+    assert iou_of_threshold(seen, held_out) < 0.4
+    assert iou_of_regression(seen, held_out) < 0.4
+
+
+# -- folders --------------------------------------------------------------------------------------
+
+
+def test_train_and_val_folders_are_taken_as_they_are(tmp_path):
+    put(tmp_path / "train", ["a", "b"])
+    put(tmp_path / "val", ["c"], masks="labels", mark="_mask")
+    split = read_folder(tmp_path, seed=0, val_fraction=0.5)
+    assert (stems(split.train), stems(split.val)) == (["a", "b"], ["c"])
+
+
+def test_one_folder_is_split_by_the_seed(tmp_path):
+    put(tmp_path, [f"p{n}" for n in range(10)])
+    one = read_folder(tmp_path, seed=1, val_fraction=0.3)
+    assert len(one.val) == 3
+    assert sorted(stems(one.train) + stems(one.val)) == [f"p{n}" for n in range(10)]
+    assert one == read_folder(tmp_path, seed=1, val_fraction=0.3)
+    assert any(one != read_folder(tmp_path, seed=seed, val_fraction=0.3) for seed in range(2, 6))
+
+
+def test_inria_holds_out_the_first_five_tiles_of_each_city(tmp_path):
+    names = [f"{city}{n}" for city in ("austin", "tyrol-w") for n in range(1, 8)]
+    put(tmp_path / "train", names, masks="gt", ending="tif")
+    (tmp_path / "test" / "images").mkdir(parents=True)  # it has no truth, and is not looked at
+    split = read_folder(tmp_path, seed=0, val_fraction=0.2)
+    assert stems(split.train) == ["austin6", "austin7", "tyrol-w6", "tyrol-w7"]
+    assert {pair.group for pair in split.val} == {"austin", "tyrol-w"}
+    assert len(split.val) == 10
+    data = opened(tmp_path)
+    assert {data.val.group(n) for n in range(len(data.val))} == {"austin", "tyrol-w"}
+
+
+def test_patches_cover_a_picture_and_stay_with_their_masks(tmp_path):
+    put(tmp_path / "train", ["a"], size=(75, 70))
+    put(tmp_path / "val", ["b"], size=(20, 40))
+    data = opened(tmp_path)
+    assert len(data.train) == 9
+    covered = sum(data.train.tile(n).mask.size for n in range(9))
+    assert covered == 9 * 32 * 32
+    for number in range(9):
+        tile = data.train.tile(number)
+        assert np.array_equal(tile.image[..., 0] > 127, tile.mask == 1)
+    assert data.val[0][0].shape == (3, 32, 32)  # smaller than a patch: padded
+
+
+@pytest.mark.parametrize("length", [5, 32, 33, 63, 64, 65, 100])
+def test_corners_cover_every_pixel(length):
+    starts = corners(length, 32)
+    seen = {pixel for start in starts for pixel in range(start, start + 32)}
+    assert set(range(length)) <= seen
+    assert all(0 <= start <= max(0, length - 32) for start in starts)
+    assert len(starts) == len(set(starts)) == -(-length // 32)
+
+
+def test_masks_of_0_and_1_count_as_those_of_0_and_255(tmp_path):
+    put(tmp_path / "train", ["a"])
+    put(tmp_path / "val", ["b"])
+    path = tmp_path / "train" / "masks" / "a.png"
+    before = opened(tmp_path).train.tile(0).mask
+    Image.fromarray((np.asarray(Image.open(path)) > 127).astype(np.uint8)).save(path)
+    assert np.array_equal(opened(tmp_path).train.tile(0).mask, before)
+
+
+def test_what_is_missing_is_named_with_what_was_looked_for(tmp_path):
+    def read():
+        return read_folder(tmp_path / "data", seed=0, val_fraction=0.2)
+
+    with pytest.raises(NotFoundError, match="is no folder"):
+        read()
+    (tmp_path / "data" / "pictures").mkdir(parents=True)
+    with pytest.raises(NotFoundError, match=r"no folder images or imgs \(it holds pictures\)"):
+        read()
+    (tmp_path / "data" / "images").mkdir()
+    with pytest.raises(NotFoundError, match="no folder masks or gt"):
+        read()
+    (tmp_path / "data" / "masks").mkdir()
+    with pytest.raises(NotFoundError, match="holds no picture"):
+        read()
+    put(tmp_path / "data", ["a"])
+    with pytest.raises(NotFoundError, match="leaves 0 images to train on and 1 to validate"):
+        read()
+    put(tmp_path / "data", ["a", "b", "c"])
+    (tmp_path / "data" / "masks" / "b.png").unlink()
+    with pytest.raises(NotFoundError, match=r"no mask for 1 of 3 images \(b.png"):
+        read()
+
+
+def test_a_mask_of_another_size_and_a_broken_picture_are_refused(tmp_path):
+    put(tmp_path, ["a", "b"])
+    Image.new("L", (9, 9)).save(tmp_path / "masks" / "a.png")
+    with pytest.raises(MismatchError, match="is 9 x 9 pixels; expected the size of"):
+        opened(tmp_path)
+    put(tmp_path, ["a", "b"])
+    whole = (tmp_path / "images" / "a.png").read_bytes()
+    (tmp_path / "images" / "a.png").write_bytes(whole[: len(whole) // 2])
+    data = opened(tmp_path)
+    with pytest.raises(CorruptFileError, match=r"a.png: cannot be read"):
+        [part.tile(n) for part in data for n in range(len(part))]
+
+
+@pytest.mark.parametrize("size", [0, 20, 100])
+def test_a_size_that_no_stage_can_halve_is_refused(size):
+    with pytest.raises(MismatchError, match="a multiple of 32"):
+        open_data(Config(size=size))
+
+
+# -- batches --------------------------------------------------------------------------------------
+
+
+def test_turning_a_patch_turns_its_mask_with_it():
+    torch.manual_seed(0)
+    mask = (torch.rand(1, 16, 16) > 0.5).float()
+    seen = set()
+    for _ in range(30):
+        image, other = turned(mask.expand(3, 16, 16) * 0.5, mask)
+        assert torch.equal(image[0] > 0.25, other[0] > 0.5)
+        seen.add(other.numpy().tobytes())
+    assert len(seen) == 8  # four quarters, mirrored or not
+
+
+def test_several_processes_validate_every_patch_once():
+    config = Config(size=32, val_tiles=7, batch_size=2)
+    data = open_data(config).val
+    shares = []
+    for rank in range(3):
+        place = Place(device=torch.device("cpu"), dtype=torch.float32, rank=rank, world=3)
+        shares += [image for images, _ in val_loader(config, data, place) for image in images]
+    assert len(shares) == 7
+    assert {one.numpy().tobytes() for one in shares} == {
+        data[n][0].numpy().tobytes() for n in range(7)
+    }
+
+
+def test_overlapping_patches_of_a_large_picture_agree_with_the_picture_at_once():
+    class Darker(torch.nn.Module):
+        def forward(self, x):
+            return x.mean(1, keepdim=True)
+
+    image = draw_tile(0, 0, 100).image
+    device = torch.device("cpu")
+    parts = chances_of(Darker(), image, 32, device)
+    whole = chances_of(Darker(), image, 100, device)
+    assert parts.shape == (1, 100, 100)
+    assert torch.allclose(parts, whole, atol=1e-5)
