@@ -25,8 +25,7 @@ def save_failed(
     mark = loop.mark
     if torn := loop.torn:
         saver.settle()  # it may be the newest
-        left = saver.last.name if saver.last is not None else "none"
-        tell(f"{torn}, so nothing is saved of it; the newest checkpoint is {left}")
+        tell(f"{torn}, so nothing is saved of it; the newest checkpoint is {saver.newest}")
         return
     loop.put_back()
     found = classify(error, mark.epochs + 1)
