@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORPUS ?= .cache/corpus
+PARTS ?= gpt trainer background torn
+POINTS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint bench quality fuzz soak chaos corpus clean help
@@ -57,9 +59,10 @@ fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
 soak: $(VENV)/.dev ## Kill a training 500 times at random moments, and compare bits (half an hour)
 	$(BIN)/python -m tests.run.soak.driver --kills 500
 
-chaos: $(VENV)/.dev ## Crash two trainings at every file boundary, and judge what resumes (an hour)
-	set -e; for what in gpt trainer background torn; do \
-	  PYTHON=$(BIN)/python CHAOS=$(BIN)/ckpt-chaos examples/chaos/chaos.sh $$what .cache/chaos/$$(date +%s)-$$what; done
+chaos: $(VENV)/.dev ## Crash two trainings at every file boundary, and judge what resumes (hours; PARTS=gpt POINTS=9)
+	set -e; for what in $(PARTS); do \
+	  PYTHON=$(BIN)/python CHAOS=$(BIN)/ckpt-chaos \
+	    examples/chaos/chaos.sh $$what .cache/chaos/$$(date +%s)-$$what $(POINTS); done
 
 clean: ## Remove what the commands above made
 	rm -rf $(VENV) .cache demo-out build dist *.egg-info
