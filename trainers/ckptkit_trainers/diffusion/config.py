@@ -14,12 +14,12 @@ PROMPTS = "three moving left; seven moving up; zero moving right; one moving dow
 class Config(Settings):
     """What can be asked of this training. Units: pixels for ``size`` and ``patch``."""
 
-    epochs: int = option(10, "epochs to reach in all, not to add")
-    batch_size: int = option(32, "clips in a batch")
+    epochs: int = option(12, "epochs to reach in all, not to add")
+    batch_size: int = option(16, "clips in a batch")
     lr: float = option(2e-3, "learning rate")
     save_every_epochs: int = option(1, "a checkpoint every so many epochs, 0: none")
-    sample_every: int = option(5, "sample the prompts every so many epochs, 0: never")
-    clips: int = option(1600, "clips of moving digits an epoch, where no folder is given")
+    sample_every: int = option(3, "sample the prompts every so many epochs, 0: never")
+    clips: int = option(1280, "clips of moving digits an epoch, where no folder is given")
     val_clips: int = option(160, "held-out clips to measure on, at most")
     prompts: str = option(PROMPTS, "what to sample while training, parted by semicolons")
     frames: int = option(8, "frames of a clip", resume="architecture")
@@ -27,7 +27,7 @@ class Config(Settings):
     color: bool = option(False, "red, green and blue instead of grey", resume="architecture")
     patch: int = option(4, "pixels of a patch's side; a patch is one place of the UNet",
                         resume="architecture")  # fmt: skip
-    channels: int = option(64, "channels of the UNet's first level", resume="architecture")
+    channels: int = option(48, "channels of the UNet's first level", resume="architecture")
     levels: int = option(1, "levels of the UNet, each of half the size", resume="architecture")
     head: int = option(8, "channels of an attention head", resume="architecture")
     dropout: float = option(0.0, "dropout inside the UNet")
@@ -44,7 +44,7 @@ class Config(Settings):
     noising: str = option("cosine", "how noise grows with time", choices=("cosine", "linear"),
                           resume="architecture")  # fmt: skip
     timesteps: int = option(1000, "levels of noise", resume="architecture")
-    min_snr: float = option(5.0, "bound of the min-SNR weighting of the loss, 0: no weighting")
+    min_snr: float = option(0.0, "bound of the min-SNR weighting of the loss, 5 is usual; 0: none")
     drop_captions: float = option(0.1, "share of clips that train without their caption")
     ema: float = option(0.99, "decay of the averaged weights, which samples are made with")
     guidance: float = option(2.0, "how much more a sample follows its caption, 1: no guidance")
