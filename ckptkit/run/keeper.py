@@ -49,6 +49,10 @@ class Keeper:
 
     # -- what the loop tells ----------------------------------------------------------------------
 
+    def at_begin(self) -> None:
+        """What was logged before is of no epoch: a resume logs it once more, elsewhere."""
+        self.epoch_values = {}
+
     def at_row(self, place: Mark) -> None:
         """In a loop of steps: record the means, if it is time."""
         if self.means is not None:
@@ -76,6 +80,12 @@ class Keeper:
         """The target is reached: what is not saved yet is, under the final name too."""
         if self.means is not None:
             self._step_row(mark, close=True)
+        best = self._saver.best
+        if best is not None and best.value is None:
+            logged = ", ".join(sorted(self._saver.latest_metrics)) or "nothing"
+            self._tell(
+                f"{best.name} was never logged as a number, so nothing is best; logged: {logged}"
+            )
         if self._policy.final:
             self._saver.join()  # no save in flight may make this one be left out
             if (self._saved.epochs, self._saved.steps) != (mark.epochs, mark.steps):

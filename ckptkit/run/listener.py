@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class Listener(Protocol):
     """Who is told of save points. Each call may save, and may leave by an exception."""
 
+    def at_begin(self) -> None:
+        """An epoch begins, or goes on where it was stopped."""
+
     def at_row(self, place: Mark) -> None:
         """A step was completed; what takes means away does it now, before the mark is put."""
 

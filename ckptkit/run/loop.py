@@ -86,6 +86,7 @@ class Loop:
 
     def _begin_epoch(self) -> None:
         self._feeds.begin_epoch()
+        self._listener.at_begin()
         self.breaks.inside = None
         if not self.mark.epoch_open:
             self._streams()

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ckptkit.errors import CkptkitError
 from ckptkit.report.values import LoadReport
 from ckptkit.run.asked import changed_fields, winning_fields
-from ckptkit.run.history import Event, History
+from ckptkit.run.history import Event, History, read_history
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.sections import OWN, put_gradients, read_mark, read_section
@@ -127,9 +128,22 @@ def history_from(stored: Stored, path: Path) -> tuple[History, list[str]]:
             history = History()
             notes.append(f"its history cannot be read ({exc}): a new one begins")
     mark = stored.mark
-    event = Event("resumed", mark.epochs, mark.steps, time.time(), path.name)
+    now = max(time.time(), _last_time_s(path) + _TICK_S)
+    event = Event("resumed", mark.epochs, mark.steps, now, path.name)
     history.events.append(event)
     return history, notes
+
+
+_TICK_S = 1e-3  # what makes one resume later than another, where the clock went back between them
+
+
+def _last_time_s(path: Path) -> float:
+    """When the run that a checkpoint lies in was last heard of: lines are told apart by it."""
+    try:
+        events = read_history(path.absolute().parent.parent).events
+    except (CkptkitError, OSError):
+        return 0.0
+    return max((event.time_s for event in events), default=0.0)
 
 
 def best_from(best: Best | None, stored: Stored) -> Best | None:

@@ -11,12 +11,21 @@ from torch.utils.data import DataLoader
 import ckptkit
 from ckptkit.errors import AccessDeniedError, LockedError
 from ckptkit.run import experiment as experiments
-from ckptkit.run import holding, probe, rng
+from ckptkit.run import holding, probe, resuming, rng
 from ckptkit.run.experiment import make_experiment
 from ckptkit.run.loaders import ResumableLoader
 from ckptkit.run.policy import SavePolicy
 from ckptkit.storage.lock import FolderLock
-from tests.run.small import Small, Worsening, came_from, names, only_run, resumed, trained
+from tests.run.small import (
+    Small,
+    Worsening,
+    came_from,
+    names,
+    only_run,
+    raising_at,
+    resumed,
+    trained,
+)
 from tests.run.test_writers import Gate
 
 
@@ -179,3 +188,43 @@ def test_a_run_folder_may_have_any_name_and_be_a_link(tmp_path, name):
     again = resumed(link, "auto")
     assert came_from(again)[1] == "epoch 2, step 6"
     assert "final_model" in names(real)
+
+
+def test_a_clock_that_went_back_between_two_lines_does_not_give_the_newer_one_up(
+    tmp_path, monkeypatch
+):
+    trained(tmp_path, 3)
+    now = [2e9]
+    monkeypatch.setattr(resuming.time, "time", lambda: now[0])
+    resumed(tmp_path, "checkpoint_epoch_1", 2)
+    now[0] = 1e9
+    with pytest.raises(ValueError):
+        resumed(tmp_path, "checkpoint_epoch_1", 3, inside=raising_at(4, ValueError()))
+    assert came_from(resumed(tmp_path, "auto")) == ("error_checkpoint", "epoch 1, step 4")
+
+
+def test_what_is_logged_before_the_first_epoch_is_in_no_row_so_that_a_resume_adds_none(tmp_path):
+    class Checking(Small):
+        """Evaluates before it trains, and then at every second epoch."""
+
+        def loop(self, run, epochs, inside, tail):
+            run.log(val_loss=99)
+            for epoch in run.epochs(epochs):
+                for batch in run.batches(self.loader):
+                    self.step(run, batch, inside)
+                if epoch % 2:
+                    run.log(val_loss=self.evaluate())
+
+    whole, again = Checking(), Checking()
+    whole.train(tmp_path / "truth", 4)
+    Checking().train(tmp_path / "run", 2)
+    again.train(tmp_path / "run", 4)
+    assert again.last.history == whole.last.history
+    assert whole.last.history["val_loss"][::2] == [None, None]
+
+
+def test_a_metric_that_is_watched_and_never_logged_is_told(tmp_path):
+    one = Small()
+    one.train(tmp_path, 1, save=SavePolicy(best="val_los"))
+    told = "val_los was never logged as a number, so nothing is best; logged: loss, val_loss"
+    assert one.told[-1] == told
