@@ -11,6 +11,7 @@ from ckptkit.errors import CkptkitError, NotFoundError
 from ckptkit.nodes import MapNode
 from ckptkit.run.aliases import identity
 from ckptkit.run.branches import Resume, left_at, resumes_in
+from ckptkit.run.by_hand import steps_counted
 from ckptkit.run.names import BEST, FOREIGN_SUFFIXES, SECOND_NAMES
 from ckptkit.storage.catalog import is_leftover
 from ckptkit.types import MANIFEST_NAME
@@ -143,7 +144,7 @@ def _look(path: Path) -> Found:
         return Found(
             path,
             _count(progress, "epochs_completed"),
-            _count(progress, "optimizer_steps"),
+            _count(progress, "optimizer_steps") or steps_counted(checkpoint.document),
             "" if checkpoint.sealed is None else checkpoint.sealed.manifest.created,
             identity(path),
             resumes_in(checkpoint.document.get("history")),

@@ -13,12 +13,19 @@ import torch
 from ckptkit.errors import CkptkitError
 from ckptkit.report.values import LoadReport
 from ckptkit.run.asked import changed_fields, winning_fields
+from ckptkit.run.by_hand import (
+    best_in,
+    columns_until,
+    epochs_by_history,
+    history_beside,
+    steps_counted,
+)
 from ckptkit.run.history import Event, History, read_history
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.sections import OWN, put_gradients, read_mark, read_section
-from ckptkit.run.settings import Change, Policy, compare_settings, require_architecture
-from ckptkit.verbs.open import load
+from ckptkit.run.settings import ABSENT, Change, Policy, compare_settings, require_architecture
+from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.restore import restore
 
 
@@ -53,9 +60,11 @@ def read_stored(path: Path, rank: int = 0) -> Stored:
         own = "settings" in config and "asked" in config
         metrics = read_section(checkpoint, "metrics")
         trackers = read_section(checkpoint, "trackers")
+        mark, history = read_mark(checkpoint, rank), read_section(checkpoint, "history")
+        if not own:
+            mark, history = _with_what_lies_beside(path, checkpoint, mark, history)
         return Stored(
-            mark=read_mark(checkpoint, rank),
-            history=read_section(checkpoint, "history"),
+            mark=mark, history=history,
             metrics=metrics if isinstance(metrics, Mapping) else {},
             config=config["settings"] if own else config,
             asked=config["asked"] if own else {},
@@ -64,7 +73,21 @@ def read_stored(path: Path, rank: int = 0) -> Stored:
             gradients=read_section(checkpoint, "gradients"),
             ours=own,
             sections=frozenset(checkpoint.document),
-        )
+        )  # fmt: skip
+
+
+def _with_what_lies_beside(
+    path: Path, checkpoint: Checkpoint, mark: Mark, history: Any
+) -> tuple[Mark, Any]:
+    """Complete what another program's file says by its optimizer's count and its history file."""
+    beside = None if history is not None else history_beside(path)
+    epochs, steps = mark.epochs, mark.steps or steps_counted(checkpoint.document)
+    if not epochs:
+        progress = read_section(checkpoint, "progress")
+        epochs = epochs_by_history(progress if isinstance(progress, Mapping) else {}, beside)
+    if beside is not None:
+        history = columns_until(beside, epochs)
+    return replace(mark, epochs=epochs, steps=steps), history
 
 
 def fill(
@@ -75,7 +98,8 @@ def fill(
     """Refuse a changed architecture, then restore. Raises: SettingConflictError; as ``restore``."""
     changes = compare_settings(settings, stored.config, policies)
     require_architecture(changes, path, force=force)
-    changed = changed_fields(asked, stored.asked) | {c.name.rpartition(".")[2] for c in changes}
+    known = {c.name.rpartition(".")[2] for c in changes if c.saved is not ABSENT}
+    changed = changed_fields(asked, stored.asked) | known
     given = dict(options)
     given.setdefault("on_conflict", winning_fields(changed))
     given["allow_missing"] = _allowed(given.get("allow_missing", ()), state, stored)
@@ -89,6 +113,9 @@ def fill(
     if not stored.mark.epochs and not stored.mark.steps:
         notes.append("it does not say how far training was: counting begins at 0")
     left = tuple((name, why) for name, why in report.left if name not in OWN)
+    if not stored.config and settings:
+        changes = []
+        notes.append("it has no settings: those that are asked for count, and its optimizer's own")
     return Resumed(replace(report, left=left), changes, notes)
 
 
@@ -148,5 +175,9 @@ def _last_time_s(path: Path) -> float:
 
 def best_from(best: Best | None, stored: Stored) -> Best | None:
     """The best so far, if the checkpoint watched the same metric."""
+    if best is None:
+        return None
     told = stored.metrics.get("best")
-    return best if best is None or not isinstance(told, Mapping) else best.from_tree(told)
+    if told is None and not stored.ours and isinstance(stored.history, Mapping):
+        told = best_in(stored.history, best.name, best.mode)
+    return best.from_tree(told) if isinstance(told, Mapping) else best
