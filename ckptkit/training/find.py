@@ -45,10 +45,17 @@ def find_action(trainer: Trainer, name: str) -> Action:
 
 def missing_libraries(trainer: Trainer) -> list[str]:
     """Name the libraries that it needs and that are not installed; imports none of them."""
+    tops = dict.fromkeys(name.partition(".")[0] for name in trainer.needs)
+    return [name for name in tops if not _is_there(name)]
+
+
+def _is_there(name: str) -> bool:
     from importlib.util import find_spec
 
-    tops = dict.fromkeys(name.partition(".")[0] for name in trainer.needs)
-    return [name for name in tops if find_spec(name) is None]
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # who looks for modules may refuse; one may have no spec
+        return False
 
 
 def require_libraries(trainer: Trainer) -> None:

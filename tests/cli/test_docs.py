@@ -12,6 +12,7 @@ import pytest
 from ckptkit import errors
 from ckptkit.cli.main import COMMANDS, app
 from ckptkit.types import Limits
+from tests.fake_trainer import installed, write_plugin
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 
@@ -35,11 +36,30 @@ def json_fields(name: str) -> tuple[list[str], list[str]]:
     return fields(first), fields(rest.split(", or ")[0].partition(" has ")[2])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tiny(tmp_path_factory, zoo):
+    """A trainer, and one checkpoint of it among the others."""
+    from importlib import import_module
+
+    site = write_plugin(tmp_path_factory.mktemp("site"), real=True)
+    with installed(site):
+        config = import_module("tiny_config").Config(epochs=1)
+        runs = tmp_path_factory.mktemp("runs")
+        import_module("tiny_train").train(config, runs)
+        yield runs
+
+
+def command_of(name: str) -> click.Command:
+    """The command; that of a trainer, without the trainer's own options, for ``train``."""
+    command = app.get_command(None, name)
+    return command.get_command(click.Context(command), "tiny") if name == "train" else command
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented_and_no_other(name):
     documented = set(re.findall(r"^\| `(--[a-z-]+)", section(name), re.MULTILINE))
-    command = app.get_command(None, name)
-    options = {max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)}
+    params = [p for p in command_of(name).params if not hasattr(p, "setting")]
+    options = {max(p.opts, key=len) for p in params if isinstance(p, click.Option)}
     assert documented == options
 
 
@@ -73,6 +93,10 @@ CALLS = {
     "check": ["training.pt", "--model", "torch.nn:Linear", "--args", "[4, 4]"],
     "prune": [".", "--keep-last", "1", "--dry-run"],
     "plot": [str(Path(__file__).parents[1] / "run" / "by_hand")],
+    "train": ["tiny", "--out", "TMP", "--epochs", "1"],
+    "resume": ["RUNS"],
+    "sample": ["RUNS"],
+    "evaluate": ["RUNS"],
     "plugins": [],
 }
 ELEMENTS = {
@@ -87,9 +111,12 @@ ELEMENTS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_documented_fields_are_those_that_are_printed(call, zoo, monkeypatch, name):
+def test_the_documented_fields_are_those_that_are_printed(
+    call, zoo, tiny, tmp_path, monkeypatch, name
+):
     monkeypatch.chdir(zoo)
-    printed = json.loads(call(name, "--json", *CALLS[name]).stdout)
+    words = [{"RUNS": str(tiny), "TMP": str(tmp_path)}.get(word, word) for word in CALLS[name]]
+    printed = json.loads(call(name, *words, "--json").stdout)
     top, inner = json_fields(name)
     if name == "inspect":
         top = [field for field in top if field not in ("tensors", "tree")]
@@ -103,6 +130,18 @@ def test_the_fields_on_request_are_those_that_are_printed(call, zoo):
     assert {"tensors", "tree"} <= set(found)
     tree = json.loads(call("migrate", "--json", "--dry-run", "--recursive", zoo).stdout)
     assert set(tree) == {"reports", "failures", "skipped"}
+
+
+def test_the_fields_of_a_dry_run_are_those_that_are_printed(call, tiny):
+    text = " ".join(section("train").split("With `--dry-run` they are: ")[1].split("\n\n")[0].split())
+    printed = json.loads(call("train", "tiny", "--dry-run", "--json", "--out", tiny).stdout)
+    assert fields(text) == list(printed)
+
+
+def test_the_fields_of_a_trainer_are_those_that_are_printed(call):
+    text = " ".join(section("plugins").split("A trainer is ")[1].split())
+    printed = json.loads(call("plugins", "--json").stdout)["trainers"][0]
+    assert fields(text) == list(printed)
 
 
 def test_the_error_object_is_documented(call):
