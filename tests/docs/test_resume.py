@@ -12,6 +12,7 @@ import pytest
 
 from ckptkit.run.options import RunOptions
 from ckptkit.run.policy import SavePolicy
+from ckptkit.run.run import Run
 from ckptkit.run.sections import OWN
 from ckptkit.run.stop import REQUEUE_EXIT_CODE
 from tests.run.console import BLOCK, blocks, masked, play
@@ -60,6 +61,30 @@ def test_each_of_the_ten_points_has_a_test_that_names_it():
     text = (ROOT / "tests" / "run" / "test_contract.py").read_text(encoding="utf-8")
     numbers = {int(number) for number in re.findall(r"^def test_point_(\d+)_", text, re.MULTILINE)}
     assert numbers == set(range(1, 11))
+
+
+def test_everything_that_a_script_may_ask_of_a_run_is_described():
+    told = TEXT.split("## Adopting it")[1].split("## Options")[0]
+    asked = [name for name in vars(Run) if not name.startswith("_")]
+    assert [name for name in asked if f"run.{name}" not in told] == []
+
+
+def test_every_trial_of_a_person_in_a_shell_is_kept():
+    kept = " ".join(block.scene + block.text for block in BLOCKS)
+    faults = ["SIGINT@", "SIGINT-evaluating@", "twice@", "SIGTERM@", "SIGUSR1@", "error@", "oom@"]
+    scenes = ["full@", "held", "damaged=", "answer=", "best_model", "mv runs/demo"]
+    options = [
+        "lr",
+        "batch-size",
+        "precision",
+        "epochs",
+        "hidden",
+        "max-time",
+        "self-test",
+        "shift",
+    ]
+    tried = [*faults, *scenes, *(f"--{name} " for name in options), "ckptkit prune"]
+    assert [word for word in tried if word not in kept] == []
 
 
 def test_every_option_and_section_is_described():

@@ -10,13 +10,17 @@ from typing import NamedTuple
 
 from ckptkit.storage.lock import FolderLock
 from tests.run.test_recovery import damage
+from tests.run.test_resume_words import on_terminal
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^(?:<!-- (.*?) -->\n)?```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """Commands with their output. ``scene``: words such as "demo", "fault=oom@10", "held"."""
+    """Commands with their output.
+
+    ``scene``: words such as "demo", "fault=oom@10", "held", "answer=y" on a terminal.
+    """
 
     scene: str
     text: str
@@ -42,24 +46,32 @@ def play(block, place, demo):
         damage(run / "checkpoints" / words["damaged"])
     lock = FolderLock(run) if "held" in words else None
     try:
-        return "".join(_command(one, place, words.get("fault", "")) for one in block.commands)
+        fault, answer = words.get("fault", ""), words.get("answer")
+        return "".join(_command(one, place, fault, answer) for one in block.commands)
     finally:
         if lock is not None:
             lock.release()
 
 
-def _command(line, place, fault):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAL_FAULT": fault}
-    shell = line.replace("python ", f"{sys.executable} ", 1)
-    done = subprocess.run(
-        ["bash", "-c", shell], cwd=place, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+def _command(line, place, fault, answer):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAL_FAULT": fault, "COLUMNS": "100"}
+    shell = re.sub("^python ", f"{sys.executable} ", line)
+    shell = re.sub("^ckptkit ", f"{sys.executable} -m ckptkit ", shell)
+    code, text = 0, ""
+    if answer is not None:
+        text = on_terminal(shell.split(), f"{answer}\n", cwd=place, env=environment)
+    else:
+        done = subprocess.run(
+            ["bash", "-c", shell], cwd=place, env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        code, text = done.returncode, done.stdout
     output = re.sub(
-        r"^Traceback .*^(?=\S+(Error|Exit|Interrupt): )", "Traceback ...\n", done.stdout,
-        flags=re.MULTILINE | re.DOTALL,
+        r"^Traceback .*^(?=\S+(Error|Exit|Interrupt)(: |$))", "Traceback ...\n",
+        text.replace("\r\n", "\n"), flags=re.MULTILINE | re.DOTALL,
     )  # fmt: skip
-    ended = f"[exit code {done.returncode}]\n" if done.returncode else ""
+    code = 128 - code if code < 0 else code  # as a shell tells who was killed by a signal
+    ended = f"[exit code {code}]\n" if code else ""
     return f"$ {line}\n{output}{ended}"
 
 
@@ -68,4 +80,5 @@ def masked(text):
     text = re.sub(r"on \S+ holds it since .* UTC", "on HOST holds it since TIME", text)
     text = re.sub(r"python[\d.]*", "python", text)
     text = re.sub(r"\b[0-9a-f]{32}\b", "DIGEST", text)
-    return re.sub(r"\d[\d,._]*", "0", text)
+    text = re.sub(r"\d[\d,._]*", "0", text)
+    return re.sub(r"(?<=\S) +", " ", text)  # columns are as wide as their numbers

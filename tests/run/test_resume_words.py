@@ -124,10 +124,10 @@ def test_ctrl_c_at_the_question_leaves_and_begins_nothing(tmp_path, monkeypatch)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def on_terminal(words, answer):
+def on_terminal(words, answer, **options):
     """Run a command on a terminal of its own; answer its first question."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, **options)
     os.close(theirs)
     text = b""
     while select.select([ours], [], [], 60)[0]:
