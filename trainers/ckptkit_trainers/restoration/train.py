@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -66,7 +67,8 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                     )  # fmt: skip
                 run.log(lr=scheduler.get_last_lr()[0])
                 scheduler.step()
-                validate(run, judged, held_out, config, place)
+                found = validate(run, judged, held_out, config, place)
+                run.tell(f"{title}: {found}")
                 if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
                     show(run, judged, held_out, place, epoch + 1)
 
@@ -86,16 +88,17 @@ def step(
 @torch.no_grad()
 def validate(
     run: ckptkit.Run, model: nn.Module, held_out: HeldOut, config: Config, place: Place
-) -> None:
-    """Judge all held-out photographs; every process does, and finds the same."""
+) -> str:
+    """Judge all held-out photographs; every process does, and finds the same. Tell it in a line."""
     model.eval()
+    losses, psnrs = [], []
     for clean, noisy in run.evaluate(held_out[index] for index in range(len(held_out))):
         denoised = denoise_one(model, noisy, place)
         parts = l1_and_ssim(denoised.unsqueeze(0), clean.unsqueeze(0), config.ssim_weight)
-        run.log(
-            val_loss=parts.loss, val_l1=parts.l1, val_ssim=parts.ssim,
-            val_psnr=quality(denoised, clean).psnr,
-        )  # fmt: skip
+        losses.append(float(parts.loss))
+        psnrs.append(quality(denoised, clean).psnr)
+        run.log(val_loss=parts.loss, val_l1=parts.l1, val_ssim=parts.ssim, val_psnr=psnrs[-1])
+    return f"val_loss {fmean(losses):.4f}, val_psnr {fmean(psnrs):.2f} dB"
 
 
 @torch.no_grad()
