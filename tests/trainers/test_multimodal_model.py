@@ -99,9 +99,7 @@ def test_pairs_that_lie_together_cost_little_and_mixed_ones_much():
 def test_captions_of_one_picture_are_not_told_apart():
     points = torch.eye(3)[[0, 0, 1]]
     one = contrastive(seen({"image": points, "text": points}, 50.0), torch.tensor([7, 7, 8]))
-    other = contrastive(seen({"image": points, "text": points}, 50.0), torch.tensor([7, 9, 8]))
     assert one == pytest.approx(2 / 3 * math.log(2), abs=1e-4)  # the two share what there is
-    assert torch.equal(one.argmin(), other.argmin())
     apart = contrastive(
         seen({"image": torch.eye(3), "text": torch.eye(3)}, 50.0), torch.tensor([7, 7, 8])
     )

@@ -51,8 +51,9 @@ def opposed(views: dict[str, torch.Tensor]) -> Iterator[tuple[str, str]]:
 
 
 def guessing(seen: Seen, text: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of the hidden words alone. Shapes: text, hidden [B, W]; returns []."""
-    asked = torch.where(text != hidden, text, NOT_ASKED)
+    """Cross entropy of the hidden words of the first texts. Shapes: both [B, W]; returns []."""
+    n_asked = len(seen.words)
+    asked = torch.where(text != hidden, text, NOT_ASKED)[:n_asked]
     total = functional.cross_entropy(
         seen.words.flatten(0, 1).float(), asked.flatten(), ignore_index=NOT_ASKED, reduction="sum"
     )
