@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ckptkit.run.run import Run
     from ckptkit.run.trackers import TensorBoard
     from ckptkit.run.view import RunView, open_run
+    from ckptkit.training.handle import TrainerHandle, trainer
     from ckptkit.types import Limits
     from ckptkit.verbs.autogenerate import autogenerate
     from ckptkit.verbs.diff import DiffOptions, diff
@@ -57,6 +58,7 @@ __all__ = [
     "SavePolicy",
     "SaveReport",
     "TensorBoard",
+    "TrainerHandle",
     "Versions",
     "autogenerate",
     "diff",
@@ -73,6 +75,7 @@ __all__ = [
     "restore",
     "save",
     "scan",
+    "trainer",
     "verify",
 ]
 
@@ -98,6 +101,7 @@ _HOMES = {
     "SavePolicy": "ckptkit.run.policy",
     "SaveReport": "ckptkit.verbs.saving.report",
     "TensorBoard": "ckptkit.run.trackers",
+    "TrainerHandle": "ckptkit.training.handle",
     "Versions": "ckptkit.verbs.evolving.asked",
     "autogenerate": "ckptkit.verbs.autogenerate",
     "diff": "ckptkit.verbs.diff",
@@ -114,6 +118,7 @@ _HOMES = {
     "restore": "ckptkit.verbs.restore",
     "save": "ckptkit.verbs.save",
     "scan": "ckptkit.verbs.scan",
+    "trainer": "ckptkit.training.handle",
     "verify": "ckptkit.verbs.verify",
 }
 
