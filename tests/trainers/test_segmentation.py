@@ -106,7 +106,20 @@ def test_options_change_the_training(tmp_path, changes, steps):
     train(config, tmp_path, resume="never", tell=lambda _: None)
     with ckptkit.load(next(tmp_path.glob("*/checkpoints/final_model"))) as final:
         assert final.state("progress")["optimizer_steps"] == steps
-        assert bool(final.state("scaler")) == (config.precision == "fp16")
+        assert ("scaler" in final.document) == (config.precision == "fp16")
+
+
+def test_the_self_test_compares_what_the_weights_compute(run, tmp_path):
+    told = []
+    again = {"resume": str(best(run)), "self_test": True, "tell": told.append}
+    train(settings(), tmp_path, **again)
+    assert any("self-test: the probe gives the bits" in one for one in told)
+    with ckptkit.load(best(run)) as checkpoint:
+        changed = {name: checkpoint.state(name) for name in checkpoint.document}
+    changed["model"]["decode_head.classifier.bias"].detach().add_(1)
+    ckptkit.save(tmp_path / "changed", changed, trainer="segmentation", versions={"model": 2})
+    with pytest.raises(MismatchError, match="probe"):
+        train(settings(), tmp_path / "no", **again | {"resume": str(tmp_path / "changed")})
 
 
 # -- SegFormer and transformers -------------------------------------------------------------------

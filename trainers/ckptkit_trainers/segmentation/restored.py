@@ -34,7 +34,7 @@ def restored(checkpoint: Path, config: Config, device: str) -> Restored:
         with ckptkit.load(checkpoint) as opened:
             progress = opened.state("progress") if "progress" in opened.document else {}
     told = {
-        "checkpoint": str(checkpoint), "model": config.model,
+        "model": config.model,
         "epoch": progress.get("epochs_completed"), "step": progress.get("optimizer_steps"),
     }  # fmt: skip
     return Restored(model.to(place.device).eval(), place.device, told)

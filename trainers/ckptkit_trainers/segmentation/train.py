@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ckptkit_trainers.engine.pictures import save_picture
 from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
+from ckptkit_trainers.engine.stepping import step
 from ckptkit_trainers.segmentation.config import WATCHED, Config
 from ckptkit_trainers.segmentation.data import (
     Patches,
@@ -46,14 +48,9 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         batches, held_out = (
             train_loader(config, data.train, place), val_loader(config, data.val, place)
         )  # fmt: skip
-        state = {
-            "model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler
-        }  # fmt: skip
-        options = {
-            "trainer": TRAINER, "versions": VERSIONS, "side_files": side_files(config),
-            **options_of(config, best=config.best, mode=WATCHED[config.best]), **run_options,
-            "restore": {"migrators": MIGRATORS, **run_options.get("restore", {})},
-        }  # fmt: skip
+        state = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        state |= {"scaler": scaler} if scaler.is_enabled() else {}
+        options = told_to_the_run(config, lambda: probe(model, place.device), run_options)
         with ckptkit.Run(folder, state, **options) as run:
             stand_at(scheduler, run.epoch, config.epochs)
             for epoch in run.epochs(config.epochs):
@@ -72,22 +69,23 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                     run.log(train_loss=loss)
                 scheduler.step()
                 run.log(lr=scheduler.get_last_lr()[0])
-                run.log(validate(model, run, held_out, place, config))
-                if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
+                found = validate(model, run, held_out, place, config)
+                run.log(found)
+                run.tell(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
+                if place.leads and config.sample_every and (epoch + 1) % config.sample_every == 0:
                     picture = samples(model, data.val, place, config)
                     save_picture(picture, run.folder / "samples" / f"epoch_{epoch + 1:03d}.png")
 
 
-def step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float
-) -> None:
-    """Step with the gradients that were gathered, cut to a norm, and forget them."""
-    if clip:
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), clip)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad()
+def told_to_the_run(
+    config: Config, fixed: Callable[[], torch.Tensor], asked: dict[str, Any]
+) -> dict[str, Any]:
+    """The keywords of ``ckptkit.Run``: what follows from the settings, and what was ``asked``."""
+    return {
+        "trainer": TRAINER, "versions": VERSIONS, "side_files": side_files(config), "probe": fixed,
+        **options_of(config, best=config.best, mode=WATCHED[config.best]), **asked,
+        "restore": {"migrators": MIGRATORS, **asked.get("restore", {})},
+    }  # fmt: skip
 
 
 def stand_at(scheduler: CosineAnnealingLR, epoch: int, target: int) -> None:
@@ -132,3 +130,13 @@ def samples(model: nn.Module, data: Patches, place: Place, config: Config) -> An
     images, masks = (torch.stack(part) for part in zip(*drawn, strict=True))
     chances = logits_of(model, images.to(place.device)).float().sigmoid().cpu()
     return overlays(as_seen(images), masks, chances >= config.threshold)
+
+
+@torch.no_grad()
+def probe(model: nn.Module, device: torch.device) -> torch.Tensor:
+    """Compute something fixed of the weights, for the self-test of a resume."""
+    training = model.training
+    picture = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    found = logits_of(model.eval(), picture.to(device))
+    model.train(training)
+    return found
