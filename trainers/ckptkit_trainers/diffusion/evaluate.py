@@ -43,8 +43,7 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
               for level, loss in losses_by_level(opened.painter, held_out, config, options.clips)
               .items()}  # fmt: skip
     mean = sum(losses.values()) / len(losses)
-    result = {"checkpoint": str(checkpoint), **opened.told(), "val_loss": round(mean, 5),
-              "val_loss_by_noise_level": losses}  # fmt: skip
+    result = {**opened.told(), "val_loss": round(mean, 5), "val_loss_by_noise_level": losses}
     if options.samples_each and not config.data:
         result["recognised"] = recognised(opened.painter, config, options)
     return result

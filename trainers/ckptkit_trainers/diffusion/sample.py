@@ -39,8 +39,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         write_gif(clip, path, scale=options.scale)
         written.append({"prompt": caption, "gif": str(path)})
     save_sheet(clips, out / "sheet.png")
-    return {"checkpoint": str(checkpoint), **opened.told(), "clips": written,
-            "sheet": str(out / "sheet.png")}  # fmt: skip
+    return {**opened.told(), "clips": written, "sheet": str(out / "sheet.png")}
 
 
 def _check(options: SampleOptions) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from ckptkit.plugin import errors
+
 MARKS = ("[PAD]", "[BEGIN]", "[END]", "[UNKNOWN]")
 
 
@@ -53,8 +55,15 @@ class PretrainedTokens:
     """The tokenizer that lies in the folder of a pretrained text encoder."""
 
     def __init__(self, folder: Path, *, length: int) -> None:
+        """Open it. Raises: NotFoundError if the folder has no tokenizer."""
         from transformers import AutoTokenizer
 
+        if not (folder / "tokenizer_config.json").is_file():
+            raise errors.NotFoundError(
+                folder, "has no tokenizer_config.json",
+                "a text encoder and its tokenizer, as save_pretrained of transformers writes them",
+                "let the tokenizer write itself into the same folder",
+            )  # fmt: skip
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._length = length
 
