@@ -288,4 +288,3 @@ class Run:
     def folder(self) -> Path:
         """This run's own folder."""
         return self.experiment.folder
-

@@ -68,9 +68,7 @@ class Saver:
         """The script's own live objects."""
         return self._recipe.state
 
-    def sections(
-        self, mark: Mark, streams: list[Any], *, careful: bool = False
-    ) -> dict[str, Any]:
+    def sections(self, mark: Mark, streams: list[Any], *, careful: bool = False) -> dict[str, Any]:
         """Everything that a checkpoint of this moment holds; ``streams`` are those of each rank.
 
         ``careful``: in an emergency a probe that fails is left out.
