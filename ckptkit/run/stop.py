@@ -1,7 +1,8 @@
 """Why a run should stop, and who asked: signals are noted at once and acted upon at a save point.
 
-SIGINT, SIGTERM and SIGUSR1 are heard while the run is entered; handlers that were there before
-are called as well, and put back afterwards. A second SIGINT leaves at once.
+SIGINT, SIGTERM, SIGHUP and SIGUSR1 are heard while the run is entered; handlers that were there
+before are called as well, and put back afterwards. A second SIGINT leaves at once. A SIGHUP that
+is ignored (``nohup``) stays ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
-HEARD = ("SIGINT", "SIGTERM", "SIGUSR1")
+HEARD = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 REQUEUE_EXIT_CODE = 85  # EX_TEMPFAIL + 10: what `--max-time` leaves with, for a scheduler to see
 
 
@@ -73,7 +74,9 @@ class StopWatcher:
             return
         for name in HEARD:
             number = getattr(signal, name, None)
-            if number is not None and number not in self._before:
+            if number is None or number in self._before:
+                continue
+            if name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._heard)
 
     def unlisten(self) -> None:

@@ -23,6 +23,29 @@ SIGNALS = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture
+def hangup():
+    """Let tests choose what SIGHUP does; pytest itself may run under nohup."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_goes_away_stops_the_run_as_a_signal_does(tmp_path, hangup):
+    hangup(signal.SIG_DFL)
+    one = Small()
+    assert stopped(one, tmp_path / "run", inside=sending_at(4, signal.SIGHUP)) == 129
+    assert one.told[-1].startswith("SIGHUP: saved interrupted_checkpoint at epoch 1, step 5")
+
+
+def test_a_hangup_that_nohup_ignores_does_not_stop_the_run(tmp_path, hangup):
+    hangup(signal.SIG_IGN)
+    one = Small()
+    one.train(tmp_path / "run", inside=sending_at(4, signal.SIGHUP))
+    assert len(one.seen) == 9
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
 def sending_at(step, number, moment="before"):
     """An ``inside`` that sends this process a signal when so many steps are completed."""
     sent = []
