@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.fake_trainer import write_plugin
+
 
 @pytest.fixture
 def installed(tmp_path):
@@ -68,3 +70,22 @@ def test_a_conflict_is_told_and_has_its_own_code(spawn, installed, zoo):
     assert cured.code == 0
     listed = spawn("plugins", "--json", PYTHONPATH=path, CKPTKIT_DISABLE_PLUGINS="all")
     assert rows(listed)["thief"]["state"] == "disabled"
+
+
+def test_a_trainer_is_shown_with_its_commands_its_settings_and_what_it_lacks(spawn, tmp_path):
+    site = write_plugin(tmp_path / "site", needs="'json', 'no_such_library',")
+    ended = spawn("plugins", "--json", PYTHONPATH=str(site))
+    found = {one["name"]: one for one in json.loads(ended.out)["trainers"]}["tiny"]
+    assert (found["plugin"], found["actions"]) == ("tiny", ["sample", "evaluate"])
+    assert (found["settings"], found["missing"]) == (11, ["no_such_library"])
+    told = spawn("plugins", PYTHONPATH=str(site)).out
+    assert "needs no_such_library: pip install 'tiny[all]'" in told
+    assert "train, resume, sample, evaluate" in told
+
+
+def test_a_trainer_whose_config_is_broken_is_shown_with_the_reason(spawn, tmp_path):
+    site = write_plugin(tmp_path / "site", config="1 / 0")
+    told = spawn("plugins", PYTHONPATH=str(site))
+    assert told.code == 0
+    assert "ZeroDivisionError" in told.out
+    assert spawn("train", "tiny", PYTHONPATH=str(site)).code == 53
