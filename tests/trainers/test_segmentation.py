@@ -109,6 +109,17 @@ def test_options_change_the_training(tmp_path, changes, steps):
         assert ("scaler" in final.document) == (config.precision == "fp16")
 
 
+def test_the_last_of_every_epoch_and_every_second_one_stay(tmp_path):
+    tiny = {**TINY, "tiles": 4, "val_tiles": 1, "width": 4}
+    config = Config(model="unet", epochs=3, keep_last=1, keep_every=2, best="val_loss", **tiny)
+    train(replace(config, sample_every=0), tmp_path, resume="never", tell=lambda _: None)
+    numbered = {one.name for one in tmp_path.glob("*/checkpoints/checkpoint_*")}
+    with ckptkit.load(next(tmp_path.glob("*/checkpoints/best_model"))) as best_one:
+        best_epoch = best_one.state("progress")["epochs_completed"]
+    wanted = {"checkpoint_epoch_2", "checkpoint_epoch_3", f"checkpoint_epoch_{best_epoch}"}
+    assert numbered == wanted
+
+
 def test_the_self_test_compares_what_the_weights_compute(run, tmp_path):
     told = []
     again = {"resume": str(best(run)), "self_test": True, "tell": told.append}
