@@ -197,6 +197,15 @@ def completed(spawn, tmp_path, *words):
     return [line.partition(",")[2] for line in ended.out.splitlines()]
 
 
+def test_what_a_library_of_the_trainer_does_at_exit_is_done(spawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    site = write_plugin(tmp_path / "site")
+    with (site / "tiny_train.py").open("a") as file:
+        file.write("import atexit\natexit.register(print, 'flushed')\n")
+    ended = spawn("train", "tiny", PYTHONPATH=str(site))
+    assert (ended.code, ended.out) == (0, "flushed\n")
+
+
 def failing(error):
     def fail():
         raise error
