@@ -40,13 +40,10 @@ def open_painter(checkpoint: Path, config: Config, *, weights: str, device: str)
         frozen_is_there = "text_encoder" in stored.document
     frozen = frozen_encoder(Path(config.text).expanduser()) if config.text else None
     model = build(config, frozen)
-    target: dict[str, Any] = {"model": model}
+    use = "ema" if weights == "ema" else "raw"
+    _fill(checkpoint, {"model": model}, use)
     if frozen is not None and frozen_is_there:
-        target["text_encoder"] = frozen
-    ckptkit.restore(
-        checkpoint, target, mode="warm-start", use="ema" if weights == "ema" else "raw",
-        trainer=NAME, migrators=MIGRATORS,
-    )  # fmt: skip
+        _fill(checkpoint, {"text_encoder": frozen}, "raw")  # nobody averages what is frozen
     place = Place(device=device_of(device), dtype=DTYPES["fp32"])
     # an old checkpoint keeps no words: they are those of the data
     tokens = read_data(config).tokens if words is None else tokens_of(config, list(words))
@@ -54,6 +51,12 @@ def open_painter(checkpoint: Path, config: Config, *, weights: str, device: str)
     painter = Painter(model, frozen, tokens, place)
     done = progress.get("epochs_completed"), progress.get("optimizer_steps")
     return Opened(painter, *done, weights)
+
+
+def _fill(checkpoint: Path, target: Mapping[str, Any], use: str) -> None:
+    ckptkit.restore(
+        checkpoint, target, mode="warm-start", use=use, trainer=NAME, migrators=MIGRATORS
+    )
 
 
 def _mapping(stored: ckptkit.Checkpoint, section: str) -> Mapping[str, Any]:
