@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from ckptkit.errors import MismatchError
+from ckptkit.errors import InputError, MismatchError
+from ckptkit.hooks.manager import trainers
+from ckptkit.testing.trainings import resolve
 from ckptkit_trainers.engine.place import device_of, placed
-from ckptkit_trainers.engine.settings import Settings
+from ckptkit_trainers.engine.settings import Settings, check_settings
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
@@ -23,3 +25,19 @@ def test_the_same_seed_begins_every_stream_alike():
         with placed(Settings(seed=5, device="cpu")):
             drawn.append(torch.rand(3))
     assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("batch_size", 0, "--batch-size: is 0; expected 1 or more; samples in a batch"),
+     ("lr", float("nan"), "--lr: is nan; expected 0 or more"),
+     ("precision", "fp8", "--precision: is 'fp8'; expected one of: fp32, bf16, fp16")],
+)  # fmt: skip
+def test_a_value_that_makes_no_sense_is_refused_with_what_does(name, value, told):
+    with pytest.raises(InputError, match=told), placed(Settings(**{name: value})):
+        raise AssertionError("it was let in")
+
+
+def test_the_defaults_of_every_trainer_make_sense():
+    for trainer in trainers():
+        check_settings(resolve(trainer.config)())

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ckptkit.errors import CorruptFileError, InputError, NotFoundError
-from ckptkit_trainers.restoration.config import Config
+from ckptkit_trainers.restoration.config import Config, check_config
 from ckptkit_trainers.restoration.data import HeldOut, Patches
 from ckptkit_trainers.restoration.photographs import Gallery, find_photographs
 
@@ -131,3 +131,15 @@ def test_the_held_out_middle_has_the_same_noise_every_time(tmp_path, size, shape
     state = torch.get_rng_state()
     _ = pairs[0]
     assert torch.equal(torch.get_rng_state(), state)  # the training's stream is not drawn from
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"patch": 16, "depth": 5}, "--patch: is 16; expected 32 or more at --depth 5"),
+     ({"val_size": 8}, "--val-size: is 8; expected 12 or more"),
+     ({"noise_low": 30, "noise_high": 20}, "--noise-low: is 30, above --noise-high 20")],
+)  # fmt: skip
+def test_settings_that_do_not_go_together_are_refused(settings, told):
+    check_config(Config(val_size=0))
+    with pytest.raises(InputError, match=told):
+        check_config(Config(**settings))

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.settings import Settings
+from ckptkit_trainers.engine.settings import Settings, check_settings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -56,7 +56,9 @@ def placed(settings: Settings) -> Iterator[Place]:
 
     Python's, NumPy's and torch's streams begin at the seed: the same in every process until
     ``vary`` is called, so that models begin alike.
+    Raises: InputError for a setting that makes no sense; MismatchError without the device.
     """
+    check_settings(settings)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     device = device_of(settings.device)
     if several and not dist.is_initialized():

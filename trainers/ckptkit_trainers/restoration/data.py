@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from ckptkit_trainers.engine.place import Place
-from ckptkit_trainers.restoration.config import Config
+from ckptkit_trainers.restoration.config import Config, check_config, least_side
 from ckptkit_trainers.restoration.photographs import Gallery, find_photographs
 
 LEVELS = 255  # noise is given in steps of a byte, as the literature does
@@ -84,6 +84,7 @@ class Loaders(NamedTuple):
 
 def load_data(config: Config, place: Place) -> Loaders:
     """Find the photographs and make their loaders. Raises: InputError."""
+    check_config(config)
     split = find_photographs(config.data)
     gallery = Gallery(split.train, colours=config.colours, least=config.patch)
     patches = Patches(gallery, config)
@@ -93,5 +94,5 @@ def load_data(config: Config, place: Place) -> Loaders:
         sampler=DistributedSampler(patches) if several else None, num_workers=config.workers,
         persistent_workers=config.workers > 0, pin_memory=place.device.type == "cuda",
     )  # fmt: skip
-    held_out = Gallery(split.held_out, colours=config.colours)
+    held_out = Gallery(split.held_out, colours=config.colours, least=least_side(config))
     return Loaders(train, HeldOut(held_out, noise=config.val_noise, size=config.val_size))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.restoration.classical import METHODS, denoise_classically
-from ckptkit_trainers.restoration.config import Config, EvaluateOptions
+from ckptkit_trainers.restoration.config import Config, EvaluateOptions, least_side
 from ckptkit_trainers.restoration.data import HeldOut, Pair
 from ckptkit_trainers.restoration.denoise import Finished, denoise, load_network
 from ckptkit_trainers.restoration.loss import Quality, quality
@@ -25,7 +25,7 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
     finished = load_network(checkpoint, config, options.device)
     asked = Path(options.input) if options.input else None
     paths = pictures_in(asked) if asked else find_photographs(config.data).held_out
-    gallery = Gallery(paths, colours=config.colours, least=1 << config.depth)
+    gallery = Gallery(paths, colours=config.colours, least=least_side(config))
     rows: list[dict[str, Any]] = []
     for level in levels:
         found = list(_judged(finished, HeldOut(gallery, noise=level), level, options))

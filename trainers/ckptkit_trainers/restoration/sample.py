@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ckptkit_trainers.engine.pictures import as_image, save_picture, sheet
-from ckptkit_trainers.restoration.config import Config, SampleOptions
+from ckptkit_trainers.restoration.config import Config, SampleOptions, least_side
 from ckptkit_trainers.restoration.data import LEVELS, with_noise
 from ckptkit_trainers.restoration.denoise import denoise, load_network
 from ckptkit_trainers.restoration.loss import quality
@@ -51,7 +51,7 @@ def _given(config: Config, options: SampleOptions) -> Iterator[Given]:
     noise = options.noise
     if noise < 0:
         noise = 0.0 if asked else config.val_noise
-    gallery = Gallery(paths, colours=config.colours, least=1 << config.depth)
+    gallery = Gallery(paths, colours=config.colours, least=least_side(config))
     stems = [path.stem for path in gallery.paths]
     for number, path in enumerate(gallery.paths):
         clean = gallery[number].float() / LEVELS
