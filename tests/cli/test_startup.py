@@ -80,3 +80,15 @@ def test_the_public_package_imports_nothing_heavy():
 
 def test_numpy_is_imported_for_stats_alone(zoo):
     assert "numpy" in imported("inspect", "--json", "--stats", zoo / "views.pt")
+
+
+@pytest.mark.parametrize("words", [["inspect", "sealed"], ["inspect", "training.pt"], ["plugins"]])
+def test_the_plugins_of_the_trainers_bring_no_trainer_into_a_command_that_reads(zoo, words):
+    target = [zoo / words[1]] if words[1:] else []
+    modules = imported(words[0], "--json", *target)
+    assert any(name.startswith("ckptkit_plugins.") for name in modules)
+    strangers = {name for name in modules if name.startswith("ckptkit_trainers.")}
+    if words == ["plugins"]:  # it counts settings, which are of modules that need nothing
+        assert not modules & HEAVY
+    else:
+        assert not strangers
