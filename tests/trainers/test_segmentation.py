@@ -14,6 +14,7 @@ from PIL import Image  # noqa: E402
 import ckptkit  # noqa: E402
 from ckptkit.errors import MismatchError, NotFoundError  # noqa: E402
 from ckptkit.testing.trainer_contract import TrainerContract  # noqa: E402
+from ckptkit_trainers.segmentation.buildformer import WindowAttention  # noqa: E402
 from ckptkit_trainers.segmentation.config import (  # noqa: E402
     Config,
     EvaluateOptions,
@@ -88,6 +89,27 @@ def test_each_architecture_learns_what_it_is_shown(model):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("model", MODELS)
+def test_half_precision_computes_much_the_same(model, precision):
+    torch.manual_seed(0)
+    net, x = build(Config(model=model, **TINY)).eval(), torch.randn(2, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", precision):
+        half = logits_of(net, x).float()
+    with torch.no_grad():
+        assert torch.allclose(half, logits_of(net, x), atol=0.05)
+
+
+def test_attention_in_windows_is_that_of_all_pairs_where_one_window_is_all():
+    torch.manual_seed(0)
+    attention, x = WindowAttention(16, 8), torch.randn(2, 5, 8, 16)  # padded to 8 x 8
+    q, k, v = (part(x).flatten(1, 2) for part in (attention.query, attention.key, attention.value))
+    q, k = (torch.nn.functional.normalize(one, dim=-1) for one in (q, k))
+    weights = 1 + q @ k.transpose(1, 2)
+    wanted = attention.out(weights @ v / weights.sum(-1, keepdim=True)).view_as(x)
+    assert torch.allclose(attention(x), wanted, atol=1e-5)
 
 
 def test_weights_follow_from_the_seed_alone():

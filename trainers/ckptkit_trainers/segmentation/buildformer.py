@@ -40,8 +40,10 @@ class WindowAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return what each pixel gathers."""
         size = x.shape[1:3]
-        query = functional.normalize(self._windows(self.query(x)), dim=-1)
-        key = functional.normalize(self._windows(self.key(x)), dim=-1)
+        query, key = (
+            functional.normalize(self._windows(one(x)).float(), dim=-1)  # fp16: 0 / 0 at padding
+            for one in (self.query, self.key)
+        )
         value = self._windows(self.value(x))
         there = self._windows(x.new_ones(1, *size, self.heads)).sum(-2, keepdim=True)
         there = there.repeat(x.shape[0], 1, 1, 1)  # padding is no pixel
