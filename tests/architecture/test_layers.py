@@ -38,6 +38,7 @@ HOMES = {
         "ckptkit.verbs.number_formats",
         "ckptkit.verbs.diffing",
         "ckptkit.run",
+        "ckptkit.testing",
         "ckptkit_trainers",
     ),
     "hypothesis": ("ckptkit.testing",),
