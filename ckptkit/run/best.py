@@ -47,24 +47,29 @@ def rebuild_best(folder: Path) -> Rebuilt | None:
     return Rebuilt(path, source.path, sure, note)
 
 
-def follow_line(folder: Path, best: Best) -> str:
+def follow_line(folder: Path, best: Best, *, replaced: bool) -> str:
     """After a run went back, let ``best_model`` be the best of what it went on from; tell, if so.
 
     The only copy of a better one, of the line that was left, is set aside and not destroyed.
+    ``replaced``: a new best takes the name now.
     """
     alias, told = folder / BEST, best.as_tree()
     mine = identity(alias)
     if mine is None or best.value is None or not (best.step or best.epoch):
         return ""
     found = survey(folder)[0]
-    match = next((one for one in found if one.path.name != BEST and _is_it(one, told)), None)
-    if match is None or identity(match.path) == mine or damage(match.path):
+    its = [one for one in found if _is_it(one, told)]
+    match = next((one for one in its if one.path.name != BEST), None)
+    if any(identity(one.path) == mine for one in its) or (match is None and not replaced):
         return ""
-    note = f"{BEST} was of what the run has left; {match.path.name} takes its place"
-    if not any(identity(path) == mine for path in folder.iterdir() if path != alias):
-        note += f", and the other is {set_aside(alias).name} now"
-    point(alias, match.path)
-    return note
+    note = f"{BEST} was of what the run has left"
+    alone = not any(identity(path) == mine for path in folder.iterdir() if path != alias)
+    if alone:
+        note += f": that is {set_aside(alias).name} now"
+    if not replaced and match is not None and not damage(match.path):
+        point(alias, match.path)
+        return f"{note}; {match.path.name} takes its place"
+    return note if alone else ""
 
 
 def _recorded_best(path: Path) -> dict[str, Any] | None:

@@ -177,8 +177,10 @@ class Saver:
         """What a save that is on disk lets happen, and nothing else does."""
         self.last = report.path
         line_best, self.line_best = self.line_best, None
-        if line_best is not None and (note := follow_line(self._experiment.checkpoints, line_best)):
-            self._tell(note)
+        if line_best is not None:
+            note = follow_line(self._experiment.checkpoints, line_best, replaced=is_best)
+            if note:
+                self._tell(note)
         if self._recipe.latest:
             point(self._experiment.checkpoints / LATEST, report.path)
         if is_best:

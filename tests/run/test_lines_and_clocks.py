@@ -100,10 +100,27 @@ def test_going_back_lets_best_model_be_of_the_line_that_goes_on(tmp_path, alone)
     one.offset = 2  # its epochs are worse than the first
     one.train(tmp_path, 2, resume="checkpoint_epoch_1")
     assert steps_of(tmp_path, "best_model") == 3
-    assert "best_model was of what the run has left; checkpoint_epoch_1 takes its place" in one.said
+    assert "checkpoint_epoch_1 takes its place" in one.said
     if alone:
+        assert "best_model was of what the run has left: that is best_model.aside-1 now" in one.said
         assert steps_of(tmp_path, "best_model.aside-1") == 6
     assert came_from(resumed(tmp_path, "best")) == ("best_model", "epoch 1, step 3")
+
+
+def test_a_new_best_of_another_line_does_not_destroy_the_only_copy_of_the_old_one(tmp_path):
+    Worsening().train(tmp_path, 3)
+    for name in ("checkpoint_epoch_2", "checkpoint_epoch_3"):
+        shutil.rmtree(only_run(tmp_path) / "checkpoints" / name)
+
+    class Slower(Worsening):
+        def evaluate(self):
+            return 0.8  # better than the first epoch, worse than what was left
+
+    Slower().train(tmp_path, 2, resume="checkpoint_epoch_1")
+    with ckptkit.load(only_run(tmp_path) / "checkpoints" / "best_model") as checkpoint:
+        assert checkpoint.state("metrics")["best"]["value"] == 0.8
+    with ckptkit.load(only_run(tmp_path) / "checkpoints" / "best_model.aside-1") as checkpoint:
+        assert checkpoint.state("metrics")["best"]["value"] == 0.5
 
 
 def test_going_on_leaves_best_model_where_it_is(tmp_path):
