@@ -28,7 +28,7 @@ from ckptkit_trainers.restoration.evaluate import evaluate
 from ckptkit_trainers.restoration.photographs import Gallery, find_photographs
 from ckptkit_trainers.restoration.train import train
 
-EPOCHS, SEED, LEVEL = 16, 0, 25.0
+EPOCHS, SEED, LEVEL = 12, 0, 25.0
 SIDE = 128  # of what is shown of each photograph, around the middle; pixels
 TITLES = ("clean", "noisy", "total variation", "non-local means", "U-Net")
 

@@ -15,7 +15,7 @@ from tests.trainers.seeds_restoration import OldTraining, old_experiment
 
 SETTINGS = {
     "width": 8, "depth": 2, "patch": 32, "patches": 24, "val_size": 32, "device": "cpu",
-    "tensorboard": False, "sample_every": 0,
+    "tensorboard": False, "sample_every": 0, "lr": 1e-3,
 }  # fmt: skip
 PLANNED = 6  # epochs of the old training
 

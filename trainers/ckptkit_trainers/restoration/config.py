@@ -17,8 +17,8 @@ class Config(Settings):
 
     epochs: int = option(20, "epochs to reach in all, not to add", least=0)
     batch_size: int = option(8, "patches in a batch", least=1)
-    lr: float = option(1e-3, "learning rate at the beginning; a cosine leads it to zero", least=0)
-    data: str = option("", "folder of photographs; empty: those inside the scikit-image wheel")
+    lr: float = option(2e-3, "learning rate at the beginning; a cosine leads it to zero", least=0)
+    data: str = option("", "folder of photographs; empty: those inside two wheels")
     colours: str = option("colour", "photographs in", choices=COLOURS, resume="architecture")
     width: int = option(24, "channels of the first level", resume="architecture", least=1)
     depth: int = option(

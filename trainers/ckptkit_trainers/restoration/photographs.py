@@ -18,13 +18,15 @@ HELD_OUT_FOLDERS = ("val", "valid", "validation", "test")
 ONE_IN = 10  # of a folder without such a subfolder, every so manieth is held out
 CACHE_NBYTES = 1 << 30
 
-#: In the wheel itself, as files: the library is not imported, and nothing is downloaded.
+#: In the wheels themselves, as files: no library is imported, and nothing is downloaded.
+WHEEL_FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 WHEEL_TRAIN = (
-    "brick.png", "clock_motion.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
-    "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "motorcycle_right.png",
-    "retina.jpg", "rocket.jpg",
+    "skimage/brick.png", "skimage/clock_motion.png", "skimage/coffee.png", "skimage/coins.png",
+    "skimage/grass.png", "skimage/gravel.png", "skimage/hubble_deep_field.jpg", "skimage/ihc.png",
+    "skimage/moon.png", "skimage/motorcycle_left.png", "skimage/motorcycle_right.png",
+    "skimage/retina.jpg", "skimage/rocket.jpg", "sklearn/china.jpg", "sklearn/flower.jpg",
 )  # fmt: skip
-WHEEL_HELD_OUT = ("astronaut.png", "camera.png", "chelsea.png")
+WHEEL_HELD_OUT = ("skimage/astronaut.png", "skimage/camera.png", "skimage/chelsea.png")
 
 
 class Split(NamedTuple):
@@ -35,13 +37,13 @@ class Split(NamedTuple):
 
 
 def find_photographs(folder: str) -> Split:
-    """Return the photographs of a folder, or those inside scikit-image for an empty name.
+    """Return the photographs of a folder, or those inside the wheels for an empty name.
 
     ``folder`` holds ``train/`` and ``val/``, or pictures of which every tenth is held out.
     Raises: InputError, which says what was looked for.
     """
     if not folder:
-        return _of_the_wheel()
+        return _of_the_wheels()
     root = Path(folder)
     held_out = next((root / name for name in HELD_OUT_FOLDERS if (root / name).is_dir()), None)
     if (root / "train").is_dir() and held_out is not None:
@@ -70,28 +72,30 @@ def pictures_in(place: Path) -> tuple[Path, ...]:
     if not found:
         raise errors.InputError(
             place, "holds no picture", f"files that end in {', '.join(ENDINGS)}",
-            "give a folder of photographs, or none for those inside scikit-image",
+            "give a folder of photographs, or none for those inside the wheels",
         )  # fmt: skip
     return tuple(found)
 
 
-def _of_the_wheel() -> Split:
-    spec = find_spec("skimage")
+def _of_the_wheels() -> Split:
+    return Split(tuple(map(_in_wheel, WHEEL_TRAIN)), tuple(map(_in_wheel, WHEEL_HELD_OUT)))
+
+
+def _in_wheel(name: str) -> Path:
+    library, _, file_name = name.partition("/")
+    spec = find_spec(library)
     if spec is None or not spec.submodule_search_locations:
         raise errors.MissingExtraError(
-            "the photographs of scikit-image", "it is not installed", "the library",
+            f"the photographs inside {library}", "it is not installed", "the library",
             "pip install 'ckptkit[trainers]', or give a folder of your own: --data FOLDER",
         )  # fmt: skip
-    home = Path(spec.submodule_search_locations[0], "data")
-    gone = [name for name in WHEEL_TRAIN + WHEEL_HELD_OUT if not (home / name).is_file()]
-    if gone:
+    path = Path(spec.submodule_search_locations[0], WHEEL_FOLDERS[library], file_name)
+    if not path.is_file():
         raise errors.NotFoundError(
-            home, f"lacks {', '.join(gone)}", "the photographs of scikit-image 0.20 or later",
+            path, "is not there", f"a photograph that {library} has had for years",
             "install it anew, or give a folder of your own: --data FOLDER",
         )  # fmt: skip
-    return Split(
-        tuple(home / name for name in WHEEL_TRAIN), tuple(home / name for name in WHEEL_HELD_OUT)
-    )
+    return path
 
 
 class Gallery:
