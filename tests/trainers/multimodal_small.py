@@ -15,7 +15,7 @@ FORMS = ("circle", "square")
 TINY = {
     "width": 16, "d_shared": 24, "image_size": 16, "image_layers": 2, "text_layers": 1,
     "join_layers": 1, "heads": 2, "vocabulary": 60, "max_words": 12, "sound_seconds": 0.25,
-    "batch_size": 4, "epochs": 2, "sample_every": 0, "tensorboard": False, "device": "cpu",
+    "lr": 1e-3, "batch_size": 4, "epochs": 2, "sample_every": 0, "tensorboard": False, "device": "cpu",
     "progress": False,
 }  # fmt: skip
 

@@ -224,3 +224,21 @@ def test_a_checkpoint_needs_no_folder_of_its_encoders_any_more(tmp_path, data):
     before = evaluate(one.at("final_model"), one.config, EvaluateOptions())
     shutil.rmtree(home)
     assert evaluate(one.at("final_model"), one.config, EvaluateOptions()) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"heads": 5}, "width: 16; expected a multiple of heads, which is 5"),
+        ({"width": 20, "audio": True, "heads": 4}, "width: 20; expected a multiple of 8"),
+        ({"vocabulary": 9}, "vocabulary: 9 pieces; expected .* or more"),
+        ({"batch_size": 1}, "batch-size.*is 1"),
+        ({"sound_seconds": 0.0}, "sound-seconds"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_anything_is_made(
+    tmp_path, data, settings, told
+):
+    with pytest.raises(CkptkitError, match=told):
+        Trained(tmp_path / "runs", data, **settings)
+    assert not (tmp_path / "runs").exists()

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
+from ckptkit_trainers.multimodal.config import SOUND_GROUPS
+
 N_FFT, HOP, MELS = 256, 128, 40  # at 8,000 samples a second: 32 ms, every 16 ms
 STRIDES = (2, 2, 2)
 
@@ -26,7 +28,11 @@ class Ear(nn.Module):
         layers: list[nn.Module] = []
         before = MELS
         for stride in STRIDES:
-            layers += [nn.Conv1d(before, width, 5, stride, 2), nn.GroupNorm(8, width), nn.GELU()]
+            layers += [
+                nn.Conv1d(before, width, 5, stride, 2),
+                nn.GroupNorm(SOUND_GROUPS, width),
+                nn.GELU(),
+            ]
             before = width
         self.encoder = nn.Sequential(*layers)
 

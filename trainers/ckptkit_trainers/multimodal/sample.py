@@ -23,10 +23,10 @@ from ckptkit_trainers.multimodal.source import Pair
 def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str, Any]:
     """Search the pairs for a caption or a picture; write a sheet and its JSON beside it.
 
-    Raises: InputError where nothing, both, or no picture is asked for.
+    Raises: SettingError where nothing or both is asked for; InputError for what is no picture.
     """
     if bool(options.text) == bool(options.image):
-        raise errors.InputError(
+        raise errors.SettingError(
             "sample", "was asked for both" if options.text else "was asked for nothing",
             "--text CAPTION or --image FILE", 'for example --text "GREEK SMALL LETTER ALPHA"',
         )  # fmt: skip
@@ -105,7 +105,11 @@ def _written(
     shown = asked.pairs(pairs)
     places = [row.pop("at") for row in found]
     tiles = [
-        Tile(shown.shown(pairs[place]), f"{row['score']:.2f} {row['caption']}")
+        Tile(
+            shown.shown(pairs[place]),
+            f"{row['score']:.2f} {row['caption']}",
+            right=row["caption"] == question,
+        )  # fmt: skip
         for place, row in zip(places, found, strict=True)
     ]
     name = re.sub(r"[^a-z0-9]+", "_", question.lower()).strip("_")[:60] or "query"

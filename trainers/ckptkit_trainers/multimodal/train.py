@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +12,8 @@ import ckptkit
 from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
-from ckptkit_trainers.multimodal.config import Config
+from ckptkit_trainers.engine.stepping import step
+from ckptkit_trainers.multimodal.config import Config, check_config
 from ckptkit_trainers.multimodal.data import Item, Pairs, train_loader, val_loader
 from ckptkit_trainers.multimodal.embed import Points, to_device
 from ckptkit_trainers.multimodal.loss import contrastive, guessing
@@ -34,21 +34,21 @@ class Learner(NamedTuple):
     config: Config
     place: Place
     spread: nn.Module
-    weights: Sequence[nn.Parameter]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
 
 
 def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) -> None:
     """Train until ``config.epochs``; ``run_options`` go to ``ckptkit.Run``."""
+    check_config(config)
     with placed(config) as place:
         source = open_source(config)
         parts = parts_of(config, source)
         brain = Brain(config, parts, pretrained=True).to(place.device)
         weights = [weight for weight in brain.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(weights, config.lr, weight_decay=config.weight_decay)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
-        learner = Learner(config, place, place.spread(brain), weights, optimizer, place.scaler())
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.epochs))
+        learner = Learner(config, place, place.spread(brain), optimizer, place.scaler())
         vary(place, config)
         pairs, held_out = _pairs(source, config, Words(parts, config.max_words))
         loader, val = train_loader(pairs, config), val_loader(held_out, config)
@@ -83,7 +83,7 @@ def _pairs(source: Source, config: Config, words: Words) -> tuple[Pairs, Pairs]:
 
 def _step(run: ckptkit.Run, learner: Learner, batch: Item) -> None:
     """See a batch; every ``accumulate`` of them make one step."""
-    config, scaler, optimizer = learner.config, learner.scaler, learner.optimizer
+    config, scaler = learner.config, learner.scaler
     there = to_device(batch, learner.place)
     with learner.place.autocast():
         seen = learner.spread(there)
@@ -92,12 +92,7 @@ def _step(run: ckptkit.Run, learner: Learner, batch: Item) -> None:
         loss = told + config.word_loss * guessed
     scaler.scale(loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
     if run.micro_batch == config.accumulate - 1:
-        scaler.unscale_(optimizer)
-        if config.clip:
-            nn.utils.clip_grad_norm_(learner.weights, config.clip)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
+        step(learner.spread, learner.optimizer, scaler, config.clip)
     run.log(loss=loss, contrastive=told, words=guessed, temperature=1 / seen.scale)
 
 
