@@ -27,9 +27,11 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     """
     if bool(options.text) == bool(options.image):
         raise errors.SettingError(
-            "sample", "was asked for both" if options.text else "was asked for nothing",
-            "--text CAPTION or --image FILE", 'for example --text "GREEK SMALL LETTER ALPHA"',
-        )  # fmt: skip
+            "sample",
+            "was asked for both" if options.text else "was asked for nothing",
+            "--text CAPTION or --image FILE",
+            'for example --text "GREEK SMALL LETTER ALPHA"',
+        )
     picture = _opened(Path(options.image)) if options.image else None
     with finished(checkpoint, config, device=options.device) as asked:
         query = _text(asked, options.text) if picture is None else _image(asked, picture)
@@ -109,7 +111,7 @@ def _written(
             shown.shown(pairs[place]),
             f"{row['score']:.2f} {row['caption']}",
             right=row["caption"] == question,
-        )  # fmt: skip
+        )
         for place, row in zip(places, found, strict=True)
     ]
     name = re.sub(r"[^a-z0-9]+", "_", question.lower()).strip("_")[:60] or "query"
