@@ -15,7 +15,7 @@ from ckptkit_trainers.multimodal.data import Pairs
 from ckptkit_trainers.multimodal.embed import Points, pictures_once
 
 FONT = "fonts/ttf/DejaVuSans.ttf"
-SIDE, GAP, LETTER, LINES, COLUMNS = 96, 8, 10, 4, 18  # pixels, lines, letters a line
+SIDE, GAP, LETTER, LINES, COLUMNS = 96, 8, 10, 5, 15  # pixels, lines, letters a line
 SHOWN_QUERIES, SHOWN_ANSWERS = 8, 5
 
 
