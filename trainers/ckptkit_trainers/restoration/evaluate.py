@@ -35,7 +35,7 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
         if len(found) > 1:
             rows.append(_row(level, "mean", _mean(found)))
     return {
-        "checkpoint": str(checkpoint), "epoch": finished.epoch, "step": finished.step,
+        "epoch": finished.epoch, "step": finished.step,
         "weights": finished.weights, "results": rows,
     }  # fmt: skip
 

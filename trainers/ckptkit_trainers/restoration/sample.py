@@ -40,7 +40,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         denoised = denoise(finished, given.noisy, options.tile)
         rows.append(_written(given, denoised, Path(options.out)))
     return {
-        "checkpoint": str(checkpoint), "epoch": finished.epoch, "step": finished.step,
+        "epoch": finished.epoch, "step": finished.step,
         "weights": finished.weights, "pictures": rows,
     }  # fmt: skip
 
