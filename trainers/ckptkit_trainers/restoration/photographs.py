@@ -129,7 +129,7 @@ class Gallery:
 
 
 def read_pixels(path: Path, mode: str) -> torch.Tensor:
-    """Decode a picture. Shapes: (3 or 1, H, W), bytes. Raises: InputError, CorruptFileError."""
+    """Decode a picture. Shapes: (3 or 1, H, W), bytes. Raises: InputError."""
     with _opened(path) as image:
         if image.mode.startswith(("I", "F")):
             raise errors.InputError(
@@ -139,7 +139,7 @@ def read_pixels(path: Path, mode: str) -> torch.Tensor:
         try:
             upright = ImageOps.exif_transpose(image).convert(mode)
         except (OSError, SyntaxError) as exc:
-            raise errors.CorruptFileError(
+            raise errors.InputError(
                 path, f"cannot be decoded ({exc})", "a whole picture", "take it out"
             ) from exc
         pixels = torch.from_numpy(np.array(upright))
@@ -150,7 +150,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except UnidentifiedImageError as exc:
-        raise errors.CorruptFileError(
+        raise errors.InputError(
             path, "is no picture, whatever its name says", "a PNG, JPEG, TIFF, BMP or WebP",
             "take it out of the folder",
         ) from exc  # fmt: skip
