@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import ckptkit
 from ckptkit.run.policy import SavePolicy
 from tests.run.small import Small, only_run, raising_at
 
@@ -80,3 +81,17 @@ def test_two_sessions_of_one_second_are_read_in_their_order(tmp_path):
     board.close()
     seconds = [int(path.name.split(".")[3]) for path in tmp_path.iterdir()]
     assert len({*seconds}) == 2
+
+
+def test_a_board_in_another_folder_goes_on_there_and_no_path_to_it_is_stored(tmp_path):
+    elsewhere = tmp_path / "boards"
+    for epochs in (1, 2):
+        board = ckptkit.TensorBoard(elsewhere)
+        Small().train(tmp_path / "run", epochs, save=POLICY, trackers=[board])
+    found = accumulators.EventAccumulator(str(elsewhere))
+    found.Reload()
+    assert [event.step for event in found.Scalars("loss")] == [*range(1, 7)]
+    run = only_run(tmp_path / "run")
+    assert not any((run / "logs").iterdir())
+    with ckptkit.load(run / "checkpoints" / "final_model") as last:
+        assert str(elsewhere) not in repr(last.state("trackers"))
