@@ -38,7 +38,7 @@ class Fp16(TrainerContract):
 
     trainer = "restoration"
     tiny = {
-        **TINY, "width": 4, "depth": 1, "patch": 16, "patches": 60, "val_size": 16,
+        **TINY, "width": 4, "depth": 1, "patch": 16, "patches": 32, "val_size": 16,
         "precision": "fp16", "accumulate": 2,
     }  # fmt: skip
 
@@ -48,9 +48,8 @@ def test_gathered_and_scaled_gradients_are_gone_on_with_to_the_same_bits(tmp_pat
 
     with Trainings("restoration") as trainings:
         whole = Fp16._trained(trainings, tmp_path / "whole")
-        for blow in (Blow("forward", 5), Blow("mark", 3)):
-            ended = trainings.train(tmp_path / "broken", Fp16.tiny, blow=blow)
-            assert ended.code == -9, ended.said
+        ended = trainings.train(tmp_path / "broken", Fp16.tiny, blow=Blow("forward", 40))
+        assert ended.code == -9, ended.said
         broken = Fp16._trained(trainings, tmp_path / "broken")
     report = ckptkit.diff(whole, broken)
     assert not list(report.differing)
