@@ -213,6 +213,13 @@ def test_a_wrong_question_is_answered_with_the_right_one(once, options, told):
         sample(once.at("final_model"), once.config, SampleOptions(**options))
 
 
+def test_a_split_that_holds_nothing_is_told_with_those_that_hold_something(once, data, tmp_path):
+    other = shutil.copytree(data, tmp_path / "other")
+    (other / "Flickr_8k.testImages.txt").unlink()
+    with pytest.raises(CkptkitError, match="'test' holds no pair of the data; expected train, val"):
+        evaluate(once.at("final_model"), once.config, EvaluateOptions(data=str(other)))
+
+
 def test_a_checkpoint_needs_no_folder_of_its_encoders_any_more(tmp_path, data):
     from transformers import ResNetConfig, ResNetModel
 

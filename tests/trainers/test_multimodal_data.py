@@ -127,6 +127,7 @@ def test_spoken_captions_belong_to_their_caption(tmp_path):
     [
         (lambda d: [p.unlink() for p in (d / "Images").iterdir()], "none of 20 captions"),
         (lambda d: (d / "Images").rename(d / "pictures"), "no folder of images; it holds Flickr_8k"),
+        (lambda d: (d / "Flickr_8k.devImages.txt").unlink(), "no caption is in the split of Flickr_8k.dev"),
         (lambda d: (d / "captions.txt").unlink(), "has no captions; it holds"),
         (lambda d: (d / "captions.txt").write_text("image,caption\n"), "holds no caption"),
         (lambda d: (d / "captions.txt").write_text("image,caption\nno comma\n"), "line 2 is 'no comma'"),

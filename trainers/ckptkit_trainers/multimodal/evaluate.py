@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ckptkit.plugin import errors
 from ckptkit_trainers.multimodal.config import Config, EvaluateOptions
 from ckptkit_trainers.multimodal.data import val_loader
 from ckptkit_trainers.multimodal.embed import Points, embed_all, pictures_once
@@ -22,6 +23,9 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
 
 def _embedded(asked: Finished, split: str) -> Points:
     chosen = list(asked.source.splits[split])
+    if not chosen:
+        held = ", ".join(name for name, pairs in asked.source.splits.items() if pairs)
+        raise errors.SettingError("split", f"{split!r} holds no pair of the data", held)
     loader = val_loader(asked.pairs(chosen), asked.config)
     shown = asked.config.progress
     return embed_all(asked.brain, loader, asked.place, f"embedding {split}", shown=shown)

@@ -48,10 +48,21 @@ class Flickr:
             known = heard
         self._files = sorted({one.image for one in known})
         self.splits: Mapping[str, Sequence[Pair]] = self._split(known)
-        if not self.splits["train"]:
+        self._require(len(captions))
+
+    def _require(self, n_captions: int) -> None:
+        """Refuse what nobody could train on, or measure by."""
+        if not self._files:
             raise errors.NotFoundError(
-                self._images, f"none of {len(captions)} captions belongs to an image here",
+                self._images, f"none of {n_captions} captions belongs to an image here",
                 LAYOUT, "look at the names of the images in the captions file",
+            )  # fmt: skip
+        empty = [SPLIT_FILES[name] for name in ("train", "val") if not self.splits[name]]
+        if empty:
+            raise errors.NotFoundError(
+                self._folder, f"no caption is in the split of {empty[0]}",
+                f"all of {', '.join(SPLIT_FILES.values())}, or none of them",
+                "without these files pictures are held out by lot",
             )  # fmt: skip
 
     def _split(self, captions: Iterable[Caption]) -> dict[str, list[Pair]]:
