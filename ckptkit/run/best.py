@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ckptkit.run.aliases import identity, point
-from ckptkit.run.choose import Found, damage, survey
+from ckptkit.run.choose import Found, damage, find_whole, survey
 from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST
 from ckptkit.storage.aside import set_aside
@@ -30,13 +30,13 @@ def rebuild_best(folder: Path) -> Rebuilt | None:
     is gone too, the most recent stands in, and the note says that it may not be the best.
     """
     found = [one for one in survey(folder)[0] if one.path.name != BEST]
-    whole = (one for one in found if not damage(one.path))
-    newest = next(whole, None)
+    newest = next((whole for one in found if (whole := _whole(one)) is not None), None)
     if newest is None:
         return None
     told = _recorded_best(newest.path)
     match = next((one for one in found if told is not None and _is_it(one, told)), None)
-    source = newest if match is None or damage(match.path) else match
+    match = None if match is None else _whole(match)
+    source = newest if match is None else match
     if source.path.is_dir():  # a file of another program has no second name
         point(folder / BEST, source.path)
     sure = source is match
@@ -45,6 +45,11 @@ def rebuild_best(folder: Path) -> Rebuilt | None:
         note += ", the most recent one, which may not be the best"
     path = folder / BEST if source.path.is_dir() else source.path
     return Rebuilt(path, source.path, sure, note)
+
+
+def _whole(one: Found) -> Found | None:
+    path = find_whole(one)[0]
+    return None if path is None else one._replace(path=path)
 
 
 def follow_line(folder: Path, best: Best, *, replaced: bool) -> str:

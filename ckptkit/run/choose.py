@@ -30,6 +30,7 @@ class Found(NamedTuple):
     created: str
     identity: bytes | None
     resumes: tuple[Resume, ...] = ()  # those that led to it
+    again: tuple[Path, ...] = ()  # second names of the same content
 
     @property
     def place(self) -> tuple[int, int, str]:
@@ -54,8 +55,8 @@ class Choice(NamedTuple):
 def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
     """Look at every checkpoint in ``folder``, newest first; reads headers, no tensor.
 
-    A second name counts only if no checkpoint of its own name has the same content. What the
-    run left behind when it went on from an older checkpoint is skipped.
+    A second name counts only if no checkpoint of its own name has the same content; else it is
+    told there. What the run left behind when it went on from an older checkpoint is skipped.
     """
     found: list[Found] = []
     skipped: list[Skipped] = []
@@ -67,13 +68,10 @@ def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
             found.append(_look(path))
         except CkptkitError as exc:
             skipped.append(Skipped(path, f"{exc.kind}: {exc.seen}"))
-    named = {one.identity for one in found if one.path.name not in SECOND_NAMES}
     distinct = []
     lines = {one.resumes for one in found}
-    for one in found:
+    for one in _told_once(found):
         left = left_at((one.steps, one.epochs), one.resumes, list(lines))
-        if one.path.name in SECOND_NAMES and one.identity in named:
-            continue
         if left is None:
             distinct.append(one)
         else:
@@ -82,15 +80,53 @@ def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
     return sorted(distinct, key=lambda one: one.place, reverse=True), skipped
 
 
+def _told_once(found: list[Found]) -> list[Found]:
+    """Leave out second names of what has a name of its own, which remembers them."""
+    named = {one.identity for one in found if one.path.name not in SECOND_NAMES}
+    second = [one for one in found if one.path.name in SECOND_NAMES and one.identity in named]
+    second.sort(key=lambda one: SECOND_NAMES.index(one.path.name))
+    left_out = {one.path for one in second}
+    return [
+        one._replace(again=tuple(two.path for two in second if two.identity == one.identity))
+        for one in found
+        if one.path not in left_out
+    ]
+
+
 def choose(folder: Path, *, checked: Callable[[int], None] | None = None) -> Choice:
     """Choose the newest checkpoint that verifies, byte by byte. ``checked`` gets bytes read."""
     found, skipped = survey(folder)
     for one in found:
-        reason = damage(one.path, checked)
-        if not reason:
-            return Choice(one, tuple(skipped))
-        skipped.append(Skipped(one.path, reason))
+        whole, reason = find_whole(one, checked)
+        if reason:
+            skipped.append(Skipped(one.path, reason))
+        if whole is not None:
+            return Choice(one._replace(path=whole), tuple(skipped))
     return Choice(None, tuple(skipped))
+
+
+def find_whole(one: Found, checked: Callable[[int], None] | None = None) -> tuple[Path | None, str]:
+    """Where a checkpoint lies whole, and what is wrong with it under its own name, or "".
+
+    In a copied run, where hard links became files, a second name may be whole when it is not.
+    """
+    reason = damage(one.path, checked)
+    if not reason:
+        return one.path, ""
+    copies = (path for path in one.again if not _shares_all(path, one.path))
+    return next((path for path in copies if not damage(path, checked)), None), reason
+
+
+def _shares_all(second: Path, first: Path) -> bool:
+    """Whether every file of a checkpoint is the very file that lies under its other name."""
+    try:
+        return all(
+            os.path.samefile(path, first / path.relative_to(second))  # noqa: PTH121 - two paths
+            for path in second.rglob("*")
+            if path.is_file()
+        )
+    except OSError:
+        return False
 
 
 def choose_named(folder: Path, name: str) -> Choice:

@@ -32,5 +32,9 @@ def decide_and_hold(
 def _is_outdated(decision: Decision) -> bool:
     """Whether another checkpoint is the newest now, of those that were not passed over."""
     passed = {one.path for one in decision.skipped}
-    found = (one.path for one in survey(decision.experiment.checkpoints)[0])
-    return next((path for path in found if path not in passed), None) != decision.checkpoint
+    for one in survey(decision.experiment.checkpoints)[0]:
+        if decision.checkpoint in (one.path, *one.again):
+            return False
+        if one.path not in passed:
+            return True
+    return decision.checkpoint is not None
