@@ -14,6 +14,7 @@ from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.words import MARKS
 
 GROUPS = 8  # of the group norms
+PLACES = 8  # channels that tell the UNet which frame and which patch it sees
 
 
 class ClipDenoiser(nn.Module):
@@ -27,7 +28,12 @@ class ClipDenoiser(nn.Module):
         super().__init__()
         self.patch = config.patch
         self.unet = _unet(config)
+        # the UNet's attention over time knows no order: without these, left and right are one
+        side = config.size // config.patch
+        self.place = nn.Parameter(torch.randn(PLACES, config.frames, side, side))
         self.project = nn.Linear(read_width, config.text_width)
+        # the caption as one vector beside the time: every block sees it, and learns it far sooner
+        self.whole = nn.Linear(config.caption_length * read_width, config.text_width)
         self.text = text  # None: a frozen one is kept beside the model
 
     def forward(
@@ -36,7 +42,12 @@ class ClipDenoiser(nn.Module):
         """Predict. Shapes: caption (B, length) numbers of words, or (B, length, width) read."""
         read = caption if self.text is None else self.text(caption).last_hidden_state
         sample = to_patches(noisy, self.patch)
-        predicted = self.unet(sample, times, self.project(read.to(sample.dtype))).sample
+        place = self.place.to(sample.dtype).expand(len(sample), *self.place.shape)
+        words = self.project(read.to(sample.dtype))
+        whole = self.whole(read.to(sample.dtype).flatten(1))
+        predicted = self.unet(
+            torch.cat([sample, place], 1), times, words, timestep_cond=whole
+        ).sample
         return from_patches(predicted, self.patch)
 
 
@@ -79,6 +90,10 @@ def small_encoder(config: Config) -> nn.Module:
             eos_token_id=MARKS.index("[END]"),
         )
     )  # fmt: skip
+    # CLIP begins with 0.02, and at the rates of a small training all words end up alike
+    words = model.get_input_embeddings()
+    assert isinstance(words, nn.Embedding)
+    nn.init.normal_(words.weight)
     inner: nn.Module = getattr(model, "text_model", model)
     return inner
 
@@ -100,11 +115,13 @@ def _unet(config: Config) -> nn.Module:
     widths = tuple(config.channels * (level + 1) for level in range(config.levels))
     n_channels = (3 if config.color else 1) * config.patch**2
     unet: nn.Module = UNet3DConditionModel(  # type: ignore[assignment, no-untyped-call]
-        sample_size=config.size // config.patch, in_channels=n_channels, out_channels=n_channels,
+        sample_size=config.size // config.patch, in_channels=n_channels + PLACES,
+        out_channels=n_channels,
         down_block_types=("CrossAttnDownBlock3D",) * config.levels,
         up_block_types=("CrossAttnUpBlock3D",) * config.levels,
         block_out_channels=widths, layers_per_block=1, norm_num_groups=GROUPS,
         cross_attention_dim=config.text_width, attention_head_dim=config.head,
+        time_cond_proj_dim=config.text_width,
     )  # fmt: skip
     for module in unet.modules():
         if isinstance(module, nn.Dropout):  # the library fixes it at 0.1 in some places
