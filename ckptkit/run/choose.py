@@ -12,13 +12,11 @@ from ckptkit.nodes import MapNode
 from ckptkit.run.aliases import identity
 from ckptkit.run.branches import Resume, left_at, resumes_in
 from ckptkit.run.by_hand import steps_counted
-from ckptkit.run.names import BEST, FOREIGN_SUFFIXES, SECOND_NAMES
+from ckptkit.run.names import BEST, FOREIGN_SUFFIXES, RNG_FILE, SECOND_NAMES
 from ckptkit.storage.catalog import is_leftover
 from ckptkit.types import MANIFEST_NAME
 from ckptkit.verbs.open import load
 from ckptkit.verbs.verify import verify
-
-RNG_FILE = "rng.safetensors"  # in every checkpoint of a run
 
 
 class Found(NamedTuple):

@@ -19,6 +19,7 @@ from ckptkit.run.experiment import (
     is_experiment,
     list_experiments,
     make_experiment,
+    saved_later,
 )
 from ckptkit.run.names import BEST
 
@@ -101,11 +102,19 @@ def _auto(root: Path, now: datetime, make: Make) -> Decision:
         return Decision(make(root, now), None, note="nothing to resume: a new run")
     experiment, choice = found
     if choice.chosen is not None:
-        return Decision(experiment, choice.chosen.path, choice.skipped, newest=True)
+        note = "" if experiment.folder == root else _named_later(root, experiment)
+        return Decision(experiment, choice.chosen.path, choice.skipped, note, newest=True)
     if choice.skipped:
         raise _none_whole(experiment, choice)
     note = "the newest run has no checkpoint yet: it begins"
     return Decision(experiment, None, note=note, newest=True)
+
+
+def _named_later(root: Path, chosen: Experiment) -> str:
+    later = saved_later(root, chosen)
+    if later is None:
+        return ""
+    return f"{later.name} was saved to later; resume={later.name!r} goes on with it"
 
 
 def choose_newest(experiment: Experiment) -> Decision:

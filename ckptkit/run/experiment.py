@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ckptkit.errors import AccessDeniedError, NotFoundError, WriteFailedError
-from ckptkit.run.names import FOREIGN_SUFFIXES
+from ckptkit.run.names import FOREIGN_SUFFIXES, RNG_FILE
 from ckptkit.types import MANIFEST_NAME
 
 CHECKPOINTS, SAMPLES, LOGS = "checkpoints", "samples", "logs"
@@ -111,12 +111,38 @@ def _claim(root: Path, stamp: str) -> Path:
 
 
 def list_experiments(root: Path) -> list[Experiment]:
-    """Every run folder directly below ``root``, oldest first by its stamp."""
+    """Every run folder directly below ``root``, oldest first by its stamp.
+
+    Those that were renamed come before all that have a stamp, by when they were saved to last: a
+    backup beside a run is not newer than the run.
+    """
     if not root.is_dir():
         return []
     with os.scandir(root) as entries:
-        names = [entry.name for entry in entries if _STAMP.fullmatch(entry.name)]
-    return [Experiment(root / name) for name in sorted(names, key=_stamp_key)]
+        found = [entry for entry in entries if not entry.name.startswith(".")]
+    stamped = [one.name for one in found if _STAMP.fullmatch(one.name)]
+    other = [one.name for one in found if one.is_dir(follow_symlinks=False)]
+    saved = {name: saved_s(Experiment(root / name)) for name in {*other} - {*stamped}}
+    renamed = sorted((name for name in saved if saved[name]), key=lambda name: (saved[name], name))
+    return [Experiment(root / name) for name in (*renamed, *sorted(stamped, key=_stamp_key))]
+
+
+def saved_s(experiment: Experiment) -> float:
+    """When a run saved its last checkpoint (Unix time), by its files' times; 0.0: none is there."""
+    try:
+        with os.scandir(experiment.checkpoints) as entries:
+            sealed = [Path(one.path) for one in entries if not one.name.startswith(".")]
+        seals = [one / MANIFEST_NAME for one in sealed if os.path.lexists(one / RNG_FILE)]
+        return max((one.stat().st_mtime for one in seals if os.path.lexists(one)), default=0.0)
+    except OSError:
+        return 0.0
+
+
+def saved_later(root: Path, chosen: Experiment) -> Experiment | None:
+    """The run below ``root`` that has another name than it was given, and a newer checkpoint."""
+    others = (one for one in list_experiments(root) if not _STAMP.fullmatch(one.name))
+    newest = max(others, key=saved_s, default=chosen)
+    return newest if saved_s(newest) > saved_s(chosen) else None
 
 
 def _stamp_key(name: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ LATEST, BEST, FINAL = "latest_checkpoint", "best_model", "final_model"
 INTERRUPTED, ERROR = "interrupted_checkpoint", "error_checkpoint"
 ALIASES = (LATEST, BEST)  # names that move from checkpoint to checkpoint
 SECOND_NAMES = (*ALIASES, FINAL)  # given to checkpoints that have a name already
+RNG_FILE = "rng.safetensors"  # in every checkpoint of a run
 FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".pth.tar")  # of files that other programs write
 
 _EPOCH = re.compile(r"checkpoint_epoch_(\d+)")
