@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,17 +24,26 @@ class Rebuilt(NamedTuple):
     note: str
 
 
-def rebuild_best(folder: Path) -> Rebuilt | None:
+def restore_lost(folder: Path, best: Best | None) -> str:
+    """Make ``best_model`` anew where a run had a best and its name is gone; tell, if so."""
+    if best is None or best.value is None or os.path.lexists(folder / BEST):
+        return ""
+    rebuilt = rebuild_best(folder, best.as_tree())
+    return "" if rebuilt is None else rebuilt.note
+
+
+def rebuild_best(folder: Path, told: dict[str, Any] | None = None) -> Rebuilt | None:
     """Make ``best_model`` anew from the checkpoints that are left; None if there is none.
 
-    The recorded best decides: the checkpoint that was saved where it was reached. Where that one
-    is gone too, the most recent stands in, and the note says that it may not be the best.
+    The recorded best decides, that of the newest if none is ``told``: the checkpoint that was
+    saved where it was reached. Where that one is gone too, the most recent stands in, and the
+    note says that it may not be the best.
     """
     found = [one for one in survey(folder)[0] if one.path.name != BEST]
     newest = next((whole for one in found if (whole := _whole(one)) is not None), None)
     if newest is None:
         return None
-    told = _recorded_best(newest.path)
+    told = told or _recorded_best(newest.path)
     match = next((one for one in found if told is not None and _is_it(one, told)), None)
     match = None if match is None else _whole(match)
     source = newest if match is None else match

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ckptkit.run.asked import asked_settings
+from ckptkit.run.best import restore_lost
 from ckptkit.run.counting import StepCounter, optimizers_in
 from ckptkit.run.decide import Decision
 from ckptkit.run.experiment import Experiment
@@ -154,6 +155,10 @@ class Run:
         for text in (settings_table(resumed.changes), str(resumed.report), *resumed.notes, *notes):
             if text:
                 self.tell(text)
+        if self._ranks.writes and self._saver.line_best is not None and stored.ours:
+            note = restore_lost(self.experiment.checkpoints, self._saver.line_best)
+            if note:
+                self.tell(note)
         if options.self_test and options.probe is not None:
             self.tell(compare_probe(options.probe, stored.probe))
 

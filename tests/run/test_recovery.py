@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from ckptkit.errors import MismatchError
+from ckptkit.run.aliases import identity
 from ckptkit.run.policy import SavePolicy
 from tests.run.small import Small, Worsening, came_from, only_run, raising_at, resumed, trained
 
@@ -57,6 +58,34 @@ def test_a_deleted_best_is_rebuilt_from_the_checkpoint_that_was_the_best(tmp_pat
     again = resumed(tmp_path, "best")
     assert came_from(again) == ("best_model", "epoch 2, step 6")
     assert "best_model was missing; checkpoint_epoch_2 takes its place" in again.told
+
+
+@pytest.mark.parametrize("epochs", [3, 4])
+def test_a_deleted_best_is_rebuilt_by_any_resume_whether_or_not_it_trains(tmp_path, epochs):
+    Worsening().train(tmp_path, 3)
+    checkpoints = only_run(tmp_path) / "checkpoints"
+    shutil.rmtree(checkpoints / "best_model")
+    one = Worsening()
+    one.offset = 3  # nothing better comes
+    one.train(tmp_path, epochs)
+    assert "best_model was missing; checkpoint_epoch_2 takes its place" in one.told
+    assert identity(checkpoints / "best_model") == identity(checkpoints / "checkpoint_epoch_2")
+
+
+def test_no_best_is_made_up_where_none_was_ever_known(tmp_path):
+    trained(tmp_path, 1, save=SavePolicy(best="accuracy"))
+    again = resumed(tmp_path, "auto", 1, save=SavePolicy(best="accuracy"))
+    assert not (only_run(tmp_path) / "checkpoints" / "best_model").exists()
+    assert "best_model was missing" not in again.said
+
+
+def test_a_best_that_is_rebuilt_is_of_the_line_that_goes_on(tmp_path):
+    Worsening().train(tmp_path, 3)
+    checkpoints = only_run(tmp_path) / "checkpoints"
+    shutil.rmtree(checkpoints / "best_model")
+    again = resumed(tmp_path, "checkpoint_epoch_1", 1)
+    assert identity(checkpoints / "best_model") == identity(checkpoints / "checkpoint_epoch_1")
+    assert "best_model was missing; checkpoint_epoch_1 takes its place" in again.told
 
 
 def test_where_the_best_itself_is_gone_the_most_recent_stands_in_with_a_warning(tmp_path):
