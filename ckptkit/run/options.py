@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ckptkit.errors import SettingError
 from ckptkit.run.policy import SavePolicy
 from ckptkit.run.retention import Retention
 from ckptkit.run.settings import Policy
@@ -27,6 +28,7 @@ class RunOptions:
     ``probe``: computes something fixed from the live objects; ``self_test`` compares it, to the
     bit, with what it gave when the checkpoint was saved, and refuses to train on if it differs.
     ``tell``: called with every message, one paragraph each.
+    Raises: SettingError for a self-test of nothing.
     """
 
     resume: str | os.PathLike[str] | None = None
@@ -48,3 +50,11 @@ class RunOptions:
     self_test: bool = False
     tell: Tell = to_stderr
     ask: Callable[[str], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.self_test and self.probe is None:
+            raise SettingError(
+                "self_test", "there is no probe, so nothing would be tested",
+                "a function that computes something on fixed data",
+                "give one: probe=fixed_loss, or leave self_test out",
+            )  # fmt: skip

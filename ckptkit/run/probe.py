@@ -51,7 +51,8 @@ def compare_probe(function: ProbeFunction, stored: Any) -> str:
         raise MismatchError(
             "probe", f"it gives {now.get('value', 'other bytes')} after the resume",
             f"the bits of {stored.get('value', 'the stored outcome')}, as when it was saved",
-            "the data, the code, the device or the versions of the libraries have changed",
+            "the data, the code, the device or the versions of the libraries have changed: compare "
+            "them with those of then, or resume without the self-test",
         )  # fmt: skip
     return f"self-test: the probe gives the bits that it gave when it was saved ({_shown(now)})"
 

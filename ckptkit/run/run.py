@@ -29,7 +29,7 @@ from ckptkit.run.saver import Recipe, Saver
 from ckptkit.run.sections import check_names
 from ckptkit.run.settings import as_settings, for_people, policies_of
 from ckptkit.run.stop import StopWatcher
-from ckptkit.run.tell import ask_on_terminal, quiet, settings_table
+from ckptkit.run.tell import ask_on_terminal, quiet, say_at_once, settings_table
 from ckptkit.run.together import decide_together
 from ckptkit.run.trackers import Trackers
 from ckptkit.storage.leftovers import clean_leftovers
@@ -109,7 +109,8 @@ class Run:
         )  # fmt: skip
         self._saver = Saver(self.experiment, recipe, self._ranks, self.tell)
         self._saver.best = best_of(options.save)
-        self._watcher = StopWatcher(max_time_s=options.max_time_s)
+        say = say_at_once(self.tell)
+        self._watcher = StopWatcher(max_time_s=options.max_time_s, say=say)
         self._counter = counter = StepCounter(optimizers)
         self._keeper = Keeper(self._saver, options.save, self._watcher, self._ranks, self.tell)
         self._keeper.row_steps = options.row_steps
@@ -124,6 +125,8 @@ class Run:
             self.tell(f"skipped {one.path.name}: {one.reason}")
         if decision.checkpoint is None:
             self._loop.start()
+            if options.self_test:
+                self.tell("self-test: a new run has nothing to compare with yet")
         else:
             self._go_on(decision.checkpoint, settings, asked)
         self._keeper.begin_at(self._loop.mark)

@@ -1,8 +1,8 @@
 """Why a run should stop, and who asked: signals are noted at once and acted upon at a save point.
 
 SIGINT, SIGTERM, SIGHUP and SIGUSR1 are heard while the run is entered; handlers that were there
-before are called as well, and put back afterwards. A second SIGINT leaves at once. A SIGHUP that
-is ignored (``nohup``) stays ignored.
+before are called as well, and put back afterwards. The first one is answered at once, for a step
+may be long; a second SIGINT leaves at once. A SIGHUP that is ignored (``nohup``) stays ignored.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ HEARD = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 REQUEUE_EXIT_CODE = 85  # EX_TEMPFAIL + 10: what `--max-time` leaves with, for a scheduler to see
 
 
+def _answer(name: str) -> bytes:
+    other = "a second one" if name == "SIGINT" else "SIGINT"
+    return f"ckptkit: {name}: the step is being finished; {other} leaves at once\n".encode()
+
+
+_ANSWERS = {getattr(signal, name): _answer(name) for name in HEARD if hasattr(signal, name)}
+
+
 class StopReason(NamedTuple):
     """Why to stop. ``exit_code`` is the conventional one: 128 + the signal's number."""
 
@@ -30,10 +38,12 @@ class StopWatcher:
     """Notes the first reason to stop; ``reason`` is None until there is one."""
 
     def __init__(
-        self, *, max_time_s: float | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, *, max_time_s: float | None = None, clock: Callable[[], float] = time.monotonic,
+        say: Callable[[bytes], None] | None = None,
+    ) -> None:  # fmt: skip
+        """``say`` answers the first signal: it is called wherever the training is just then."""
         self._clock, self._began_s = clock, clock()
-        self._max_time_s = max_time_s
+        self._max_time_s, self._say = max_time_s, say
         self._longest_s = 0.0  # between two save points: a step, an evaluation
         self._last_s = self._began_s
         self._reason: StopReason | None = None
@@ -91,9 +101,12 @@ class StopWatcher:
         if os.getpid() != self._pid:
             _heard_in_child(number, frame, before)
             return
-        again = self.heard is not None and number == signal.SIGINT
+        first = self.heard is None
+        again = number == signal.SIGINT and not first
         self.ask(signal.Signals(number).name, 128 + number)
         self.heard = self.heard or StopReason(signal.Signals(number).name, 128 + number)
+        if first and self._say is not None:
+            self._say(_ANSWERS[number])
         self._silence_workers()
         if again:
             self.at_once = True

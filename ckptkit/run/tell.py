@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 
 from ckptkit.run.settings import Change
 
@@ -15,6 +18,23 @@ def to_stderr(text: str) -> None:
     for line in text.splitlines():
         sys.stderr.write(f"ckptkit: {line}".rstrip() + "\n")
     sys.stderr.flush()
+
+
+def say_at_once(tell: Tell) -> Callable[[bytes], None] | None:
+    """Return what writes to stderr in the middle of anything, a print included: no buffer is used.
+
+    None where messages go elsewhere: what takes them may be what was interrupted.
+    """
+    try:
+        fd = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return None
+    return partial(_write, fd) if tell is to_stderr else None
+
+
+def _write(fd: int, said: bytes) -> None:
+    with suppress(OSError):  # a terminal that is gone
+        os.write(fd, said)
 
 
 def quiet(_text: str) -> None:

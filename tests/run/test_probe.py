@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ckptkit.errors import MismatchError
+from ckptkit.errors import MismatchError, SettingError
 from ckptkit.run.probe import compare_probe, take_probe
 from ckptkit.run.run import Run
 
@@ -46,8 +46,19 @@ def test_a_resume_that_does_not_continue_is_refused(tmp_path):
         tmp_path, state, resume="auto", self_test=True, probe=lambda: loss() * 1.0001,
         tell=lambda _: None,
     )  # fmt: skip
-    with pytest.raises(MismatchError, match="after the resume"):
+    with pytest.raises(MismatchError, match=r"after the resume.*or resume without the self-test"):
         run.__enter__()
+
+
+def test_a_self_test_without_a_probe_is_refused_before_anything_is_made(tmp_path):
+    model, optimizer, _ = scene()
+    with pytest.raises(SettingError, match="probe=fixed_loss, or leave self_test out"):
+        Run(tmp_path / "runs", {"model": model, "optimizer": optimizer}, self_test=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_self_test_of_a_new_run_says_that_there_is_nothing_to_compare_yet(tmp_path):
+    assert "self-test: a new run has nothing to compare with yet" in train(tmp_path, self_test=True)
 
 
 def test_a_checkpoint_without_a_probe_is_told_apart():

@@ -3,10 +3,12 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from ckptkit.run.stop import REQUEUE_EXIT_CODE, StopWatcher
+from ckptkit.run.tell import say_at_once, to_stderr
 
 
 @pytest.fixture
@@ -23,6 +25,47 @@ def watcher():
 def test_a_signal_is_noted_with_the_conventional_code_and_interrupts_nothing(watcher, number, code):
     os.kill(os.getpid(), number)
     assert watcher.save_point() == (number.name, code)
+
+
+ANSWERS = {
+    signal.SIGINT: b"ckptkit: SIGINT: the step is being finished; a second one leaves at once\n",
+    signal.SIGTERM: b"ckptkit: SIGTERM: the step is being finished; SIGINT leaves at once\n",
+}
+
+
+@pytest.mark.parametrize("number", ANSWERS)
+def test_the_first_signal_is_answered_before_the_step_is_over_and_only_the_first(number):
+    said = []
+    watcher = StopWatcher(say=said.append)
+    watcher.listen()
+    try:
+        os.kill(os.getpid(), number)
+        assert said == [ANSWERS[number]]  # no save point was reached
+        os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        watcher.unlisten()
+    assert said == [ANSWERS[number]]
+
+
+def test_what_is_said_at_a_signal_goes_to_stderr_without_python_buffers(capfd):
+    say = say_at_once(to_stderr)
+    say(b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
+
+
+def test_who_gets_the_messages_elsewhere_is_told_nothing_in_the_middle_of_a_step():
+    assert say_at_once([].append) is None
+
+
+def test_a_stderr_that_is_gone_is_no_reason_not_to_stop(monkeypatch):
+    ours, theirs = os.pipe()
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(fileno=lambda: theirs))
+    say = say_at_once(to_stderr)
+    os.close(ours)
+    os.close(theirs)
+    say(b"heard\n")
+    monkeypatch.setattr("sys.stderr", None)
+    assert say_at_once(to_stderr) is None
 
 
 def test_the_first_reason_stays(watcher):

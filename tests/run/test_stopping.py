@@ -154,6 +154,8 @@ def test_a_second_interrupt_leaves_at_once_and_saves_nothing_more(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         one.train(tmp_path / "run", inside=twice)
+    told = "left at once: nothing more is saved; the newest checkpoint is checkpoint_epoch_1"
+    assert one.told[-1] == told
     assert "interrupted_checkpoint" not in names(tmp_path / "run")
     assert gone_on(tmp_path / "run").bits() == truth(tmp_path)
 
