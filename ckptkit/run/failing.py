@@ -11,7 +11,7 @@ from ckptkit.run.history import Event
 from ckptkit.run.loop import Loop
 from ckptkit.run.saver import Saver
 from ckptkit.run.sections import has_moving_buffers
-from ckptkit.run.tell import Tell
+from ckptkit.run.tell import GO_ON, Tell
 
 
 def save_failed(
@@ -25,7 +25,7 @@ def save_failed(
     mark = loop.mark
     if torn := loop.torn:
         saver.settle()  # it may be the newest
-        tell(f"{torn}, so nothing is saved of it; the newest checkpoint is {saver.newest}")
+        tell(f"{torn}, so nothing is saved of it; {saver.newest}")
         return
     loop.put_back()
     found = classify(error, mark.epochs + 1)
@@ -35,15 +35,17 @@ def save_failed(
     try:
         report = saver.emergency(found.name, mark, alone=True)
     except Exception as second:  # noqa: BLE001  ``error`` is what must be seen
-        tell(f"{found.kind}, and it could not be saved: {second}")
+        tell(f"{found.kind}, and it could not be saved: {second}; {saver.newest}")
         return
     if report is None:
         return  # another process writes
     where = f"epoch {mark.epochs}, step {mark.steps}"
-    tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where})")
+    memory = found.kind == "out of memory"
+    how = "" if memory else f"; {GO_ON}"
+    tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where}){how}")
     if has_moving_buffers(saver.state):
-        tell("running statistics (BatchNorm) may have moved in the step that failed")
-    if found.kind == "out of memory":
+        tell("running statistics (BatchNorm) may have moved since that step")
+    if memory:
         size = batch_size if isinstance(batch_size, int) else None
         command = smaller_batch_command(sys.argv, size, str(report.path))
         tell(f"go on with a smaller batch: {command}")

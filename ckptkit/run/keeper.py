@@ -14,7 +14,7 @@ from ckptkit.run.policy import SavedAt, SavePolicy, why_save_epoch, why_save_ste
 from ckptkit.run.ranks import Ranks
 from ckptkit.run.saver import Saver
 from ckptkit.run.stop import StopReason, StopWatcher
-from ckptkit.run.tell import Tell
+from ckptkit.run.tell import GO_ON, Tell
 
 
 class RunStop(BaseException):
@@ -101,9 +101,7 @@ class Keeper:
     def at_lost(self, why: str) -> None:
         """Tell; the newest checkpoint is what there is."""
         self._saver.join()
-        self._tell(
-            f"{why}, so nothing is saved of it; the newest checkpoint is {self._saver.newest}"
-        )
+        self._tell(f"{why}, so nothing is saved of it; {self._saver.newest}")
 
     def in_between(self, loop: Loop) -> None:
         """A batch of an evaluation is over: the step before it is saved, if it still can be."""
@@ -174,8 +172,7 @@ class Keeper:
         self._saver.history.events.append(event)
         self._saver.emergency(INTERRUPTED, mark)
         self._tell(
-            f"{reason.word}: saved {INTERRUPTED} at epoch {mark.epochs}, step {mark.steps}; "
-            "the same command with --resume auto goes on from there"
+            f"{reason.word}: saved {INTERRUPTED} at epoch {mark.epochs}, step {mark.steps}; {GO_ON}"
         )
         raise RunStop(reason)
 

@@ -55,8 +55,7 @@ class Leaving(NamedTuple):
             raise SystemExit(error.reason.exit_code) from None
         if isinstance(error, KeyboardInterrupt) and self.watcher.at_once:
             self.saver.settle()  # it may be the newest
-            newest = self.saver.newest
-            self.tell(f"left at once: nothing more is saved; the newest checkpoint is {newest}")
+            self.tell(f"left at once: nothing more is saved; {self.saver.newest}")
         if isinstance(error, Exception) or self._loses_work():
             save_failed(error, self.saver, self.loop, self.tell, batch_size=self.batch_size)
         return False

@@ -140,8 +140,10 @@ class Saver:
 
     @property
     def newest(self) -> str:
-        """The name of the newest regular checkpoint of this run, for people."""
-        return "none" if self.last is None else self.last.name
+        """Which regular checkpoint of this run is the newest, in words."""
+        if self.last is None:
+            return "no checkpoint was saved before"
+        return f"the newest checkpoint is {self.last.name}"
 
     def has(self, name: str) -> bool:
         """Whether a checkpoint of this name is there; a process that does not write says yes."""

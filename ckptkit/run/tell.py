@@ -11,6 +11,7 @@ from functools import partial
 from ckptkit.run.settings import Change
 
 Tell = Callable[[str], None]
+GO_ON = "the same command with --resume auto goes on from there"
 
 
 def to_stderr(text: str) -> None:

@@ -119,7 +119,7 @@ def test_running_statistics_that_may_have_moved_are_told(tmp_path):
     for one, place in ((plain, "a"), (normed, "b")):
         with pytest.raises(ValueError):
             one.train(tmp_path / place, inside=raising_at(1, ValueError()))
-    assert "running statistics" in normed.said
+    assert "running statistics (BatchNorm) may have moved since that step" in normed.told
     assert "running statistics" not in plain.said
 
 
@@ -224,3 +224,4 @@ def test_an_emergency_that_cannot_be_saved_is_told_and_the_error_is_what_is_seen
     with pytest.raises(ValueError, match="the first error"):
         broken.train(tmp_path / "run", inside=break_saving)
     assert "and it could not be saved" in broken.said
+    assert broken.told[-1].endswith("; no checkpoint was saved before")

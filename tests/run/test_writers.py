@@ -16,6 +16,7 @@ from ckptkit.run import prune as prunes
 from ckptkit.run import saver
 from ckptkit.run.policy import SavePolicy
 from ckptkit.run.retention import KeepEvery, KeepLast, Retention
+from ckptkit.run.tell import GO_ON
 from ckptkit.testing.faults import failing_at, intercepted
 from tests.run.small import Small, came_from, names, only_run, raising_at, resumed
 from tests.run.test_failing import truth
@@ -139,9 +140,8 @@ def test_an_error_behind_the_training_surfaces_at_the_next_step(tmp_path, monkey
     with pytest.raises(DiskFullError):
         one.train(tmp_path, save=policy, inside=look)
     assert len(one.seen) == 4
-    assert (
-        "error: saved error_checkpoint as of the last completed step (epoch 1, step 4)" in one.told
-    )
+    told = "error: saved error_checkpoint as of the last completed step (epoch 1, step 4); "
+    assert f"{told}{GO_ON}" in one.told
 
 
 def test_a_save_while_one_is_in_flight_is_left_out_by_policy_and_the_last_one_never(
