@@ -110,7 +110,7 @@ def fill(
                   put_gradients(state, stored.gradients)]  # fmt: skip
     if stored.mark.rng is None:
         notes.append("it has no random streams: they go on as the script seeded them")
-    if not stored.mark.epochs and not stored.mark.steps:
+    if not (stored.ours or stored.mark.epochs or stored.mark.steps):
         notes.append("it does not say how far training was: counting begins at 0")
     left = tuple((name, why) for name, why in report.left if name not in OWN)
     if not stored.config and settings:

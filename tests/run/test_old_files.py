@@ -49,6 +49,7 @@ def test_bare_weights_go_on_from_the_beginning_and_say_so(tmp_path):
     assert "it has no random streams: they go on as the script seeded them" in again.told
     assert "optimizer" in again.said
     assert again.last.step == 3
+    assert "matches no missing name" not in again.said  # the run itself allows the optimizer
 
 
 def test_a_history_of_old_columns_goes_on_without_gap_or_overlap(tmp_path):

@@ -126,6 +126,14 @@ def test_the_run_folder_itself_may_be_given_and_renamed(tmp_path):
     assert len(again.seen) == 3
 
 
+def test_a_run_that_failed_in_its_first_step_says_that_it_stands_at_its_beginning(tmp_path):
+    with pytest.raises(ValueError):
+        trained(tmp_path, 1, inside=raising_at(0, ValueError()))
+    again = resumed(tmp_path, "auto", 1)
+    assert came_from(again) == ("error_checkpoint", "epoch 0, step 0")
+    assert "does not say how far" not in again.said
+
+
 def test_nothing_in_a_run_folder_is_an_absolute_path(tmp_path):
     run = trained(tmp_path, 2)
     mine = os.fsencode(tmp_path)

@@ -25,9 +25,9 @@ from ckptkit.verbs.restoring.weights import find_weights
 
 def plan_module(name: str, live: Any, request: Request) -> Planned:
     """Match a module's state_dict with the stored one, and say what would happen."""
-    request = replace(request, policy=_own_policy(name, request))
     wanted = describe_module(live)
     entries = tuple(map(Entry._make, wanted.entries))
+    request = replace(request, policy=_own_policy(name, request, {one.name for one in entries}))
     weights = find_weights(name, entries, request)
     if weights.node is None:
         return absent(name, KIND, Place(weights.source, None, weights.why), request)
@@ -50,13 +50,15 @@ def plan_module(name: str, live: Any, request: Request) -> Planned:
     return Planned(report, acts.prepare, acts.finish, acts.outcome, error)
 
 
-def _own_policy(name: str, request: Request) -> MatchPolicy:
-    """The policy without what speaks of the parameters of another target (``optimizer/*``)."""
+def _own_policy(name: str, request: Request, own: Collection[str]) -> MatchPolicy:
+    """The policy without what speaks of another target, or of its parameters (``optimizer/*``)."""
     allowed = request.policy.allow_missing
     if isinstance(allowed, bool):
         return request.policy
-    others = tuple(f"{other}/" for other, _ in flat_targets(request.targets) if other != name)
-    kept = tuple(glob for glob in allowed if not glob.startswith(others))
+    others = {other for other, _ in flat_targets(request.targets) if other != name}
+    below = tuple(f"{other}/" for other in others)
+    kept = tuple(glob for glob in allowed if glob not in others - {*own})
+    kept = tuple(glob for glob in kept if not glob.startswith(below))
     return replace(request.policy, allow_missing=kept)
 
 
