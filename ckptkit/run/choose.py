@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,9 +127,10 @@ def _shares_all(second: Path, first: Path) -> bool:
         return False
 
 
-def choose_named(folder: Path, name: str) -> Choice:
+def choose_named(folder: Path, name: str, runs: Sequence[str] = ()) -> Choice:
     """Choose one by its name or alias; "latest" and "best" may be said for the aliases.
 
+    ``runs``: what else might have been named.
     Raises: NotFoundError if there is none; the reader's error if it cannot be read.
     """
     if name == "latest":
@@ -137,6 +138,7 @@ def choose_named(folder: Path, name: str) -> Choice:
     path = folder / {"best": BEST}.get(name, name)
     if not os.path.lexists(path):
         there = ", ".join(sorted(one.name for one in _candidates(folder))[:8]) or "nothing"
+        there += f"; or a run: {', '.join(runs)}" if runs else ""
         raise NotFoundError(
             path, "there is no checkpoint of this name", f"one of those that are there: {there}",
             "name one of them, or latest",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from ckptkit.run.names import BEST
 
 AUTO, NEVER = "auto", "never"
 _WORDS = (LATEST_WORD, "best")
+_SHOWN = 5  # runs, where a name is none of theirs
 
 
 class Decision(NamedTuple):
@@ -35,6 +36,7 @@ class Decision(NamedTuple):
     skipped: tuple[Skipped, ...] = ()
     note: str = ""
     newest: bool = False  # the newest was wanted, whichever that is
+    new: bool = False  # the folder was made for it
 
 
 Ask = Callable[[str], bool]  # asks a person; only called where there is a terminal
@@ -55,10 +57,11 @@ def decide(
     checkpoints of which none verifies.
     """
     if resume is None and ask is None:
-        return Decision(make(root, now), None, note=_passed_over(root))
+        note = _passed_over(root)
+        return Decision(make(root, now), None, note=note, new=True)
     word = _asked(root, ask) if resume is None else os.fspath(resume)
     if word == NEVER:
-        return Decision(make(root, now), None)
+        return Decision(make(root, now), None, new=True)
     if word == AUTO:
         return _auto(root, now, make)
     if word in _WORDS:
@@ -99,7 +102,7 @@ def _newest(root: Path) -> tuple[Experiment, Choice] | None:
 def _auto(root: Path, now: datetime, make: Make) -> Decision:
     found = _newest(root)
     if found is None:
-        return Decision(make(root, now), None, note="nothing to resume: a new run")
+        return Decision(make(root, now), None, note="nothing to resume: a new run", new=True)
     experiment, choice = found
     if choice.chosen is not None:
         note = "" if experiment.folder == root else _named_later(root, experiment)
@@ -122,10 +125,10 @@ def choose_newest(experiment: Experiment) -> Decision:
     return _in_run(experiment, LATEST_WORD)
 
 
-def _in_run(experiment: Experiment, word: str) -> Decision:
+def _in_run(experiment: Experiment, word: str, runs: Sequence[str] = ()) -> Decision:
     if word == "best" and not os.path.lexists(experiment.checkpoints / BEST):
         return _without_best(experiment)
-    choice = choose_named(experiment.checkpoints, word)
+    choice = choose_named(experiment.checkpoints, word, runs)
     if choice.chosen is None and choice.skipped:
         raise _none_whole(experiment, choice)
     if choice.chosen is None:
@@ -159,11 +162,18 @@ def _named(root: Path, word: str, now: datetime, make: Make) -> Decision:
         if home.name == CHECKPOINTS and is_experiment(home.parent):
             return Decision(Experiment(home.parent), path)
         note = f"{path.name} lies in no run folder: a new run goes on from it"
-        return Decision(make(root, now), path, note=note)
+        return Decision(make(root, now), path, note=note, new=True)
     if is_experiment(root / word):
         return _in_run(Experiment(root / word), LATEST_WORD)
-    if list_experiments(root) or is_experiment(root):
-        return _in_run(find_experiment(root), word)
+    if path.parent != Path():
+        raise NotFoundError(
+            word, "there is nothing at this path", "a checkpoint, or the folder of a run",
+            "name one that is there; ckptkit list shows every checkpoint below a folder",
+        )  # fmt: skip
+    runs = list_experiments(root)
+    if runs or is_experiment(root):
+        newest = [one.name for one in reversed(runs)][:_SHOWN]
+        return _in_run(find_experiment(root), word, () if is_experiment(root) else newest)
     raise NotFoundError(
         word, f"is no path, and {root} holds no run of this name",
         "auto, latest, best, a run's name, a checkpoint's name, or a path",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from ckptkit.errors import AccessDeniedError, NotFoundError, WriteFailedError
 from ckptkit.run.names import FOREIGN_SUFFIXES, RNG_FILE
+from ckptkit.storage.lock import LOCK_NAME
 from ckptkit.types import MANIFEST_NAME
 
 CHECKPOINTS, SAMPLES, LOGS = "checkpoints", "samples", "logs"
@@ -51,6 +53,21 @@ class Experiment:
         """The folder's own name, such as ``20251230_153045_v1``."""
         return self.folder.name
 
+    def remove_empty(self) -> None:
+        """Remove the folder of a run that did not begin, unless somebody wrote something into it.
+
+        Raises: nothing: an empty folder is no reason to hide why the run did not begin.
+        """
+        inside = (self.checkpoints, self.samples, self.logs)
+        with suppress(OSError):
+            known = {*inside, self.folder / LOCK_NAME}
+            if any(one not in known or any(_entries(one)) for one in self.folder.iterdir()):
+                return
+            for folder in inside:
+                folder.rmdir()
+            (self.folder / LOCK_NAME).unlink(missing_ok=True)
+            self.folder.rmdir()
+
     def complete(self) -> None:
         """Make the folders in it that are missing: its maker may have died between two of them.
 
@@ -63,6 +80,10 @@ class Experiment:
                 self.checkpoints, "may not be written to", "to be allowed to save here",
                 "change its permissions, or choose another folder for the run",
             )  # fmt: skip
+
+
+def _entries(path: Path) -> list[Path]:
+    return [*path.iterdir()] if path.is_dir() else []
 
 
 def is_experiment(folder: Path) -> bool:

@@ -62,13 +62,15 @@ class Run:
         self._ranks = Ranks()
         if not self._ranks.writes:
             self.tell = quiet
-        self._lock = None
+        self._lock, decision = None, None
         try:
             decision = decide_together(self._ranks, self._decide)
             self.experiment: Experiment = decision.experiment
             self._set_up(decision)
         except BaseException:
             self._let_go()
+            if decision is not None and decision.new and self._ranks.writes:
+                decision.experiment.remove_empty()
             raise
         self._watcher.listen()
         return self
@@ -155,13 +157,11 @@ class Run:
             self._saver.last = path
             self._saver.line_best = self._saver.best
         self.tell(f"resumed from {path}: epoch {stored.mark.epochs}, step {stored.mark.steps}")
+        if self._ranks.writes and stored.ours:
+            notes.append(restore_lost(self.experiment.checkpoints, self._saver.line_best))
         for text in (settings_table(resumed.changes), str(resumed.report), *resumed.notes, *notes):
             if text:
                 self.tell(text)
-        if self._ranks.writes and self._saver.line_best is not None and stored.ours:
-            note = restore_lost(self.experiment.checkpoints, self._saver.line_best)
-            if note:
-                self.tell(note)
         if options.self_test and options.probe is not None:
             self.tell(compare_probe(options.probe, stored.probe))
 

@@ -9,8 +9,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from ckptkit.errors import NotFoundError
+from ckptkit.errors import CkptkitError, NotFoundError
 from tests.run.small import Worsening, came_from, only_run, raising_at, resumed, trained
 
 
@@ -84,6 +85,48 @@ def test_what_is_not_there_is_refused_with_what_is(tmp_path):
     assert "one of those that are there: best_model, checkpoint_epoch_1" in str(caught.value)
     with pytest.raises(NotFoundError, match=r"is no path, and .* holds no run of this name"):
         resumed(tmp_path / "empty", "chekpoint")
+
+
+def test_a_wrong_name_is_answered_with_the_runs_that_are_there_too(tmp_path):
+    run = trained(tmp_path, 1)
+    with pytest.raises(
+        NotFoundError, match=f"final_model, latest_checkpoint; or a run: {run.name}"
+    ):
+        resumed(tmp_path, "20240101_000000_v1")
+
+
+def test_a_word_with_a_separator_is_a_path_and_no_checkpoints_name(tmp_path):
+    trained(tmp_path, 1)
+    with pytest.raises(NotFoundError, match=r"^runs/nowhere/x: there is nothing at this path"):
+        resumed(tmp_path, "runs/nowhere/x")
+    with pytest.raises(NotFoundError, match="nothing at this path"):
+        resumed(tmp_path / "empty", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("given", ["no checkpoint", "another network"])
+def test_what_cannot_be_gone_on_from_leaves_no_empty_run_behind(tmp_path, given):
+    (tmp_path / "no checkpoint").write_text("import torch")
+    torch.save({"other.weight": torch.zeros(2)}, tmp_path / "another network")
+    with pytest.raises(CkptkitError):
+        resumed(tmp_path / "runs", tmp_path / given)
+    assert [*(tmp_path / "runs").iterdir()] == []
+
+
+def test_a_new_run_that_could_not_begin_keeps_what_somebody_wrote_into_it(tmp_path):
+    class Broken:
+        name = "broken"
+
+        def open(self, logs, *_):
+            (logs / "first line").touch()
+            raise ValueError("no server")
+
+        def close(self):
+            pass
+
+    with pytest.raises(ValueError):
+        resumed(tmp_path, "auto", 1, trackers=[Broken()])
+    assert (only_run(tmp_path) / "logs" / "first line").exists()
+    assert (only_run(tmp_path) / "checkpoints").is_dir()
 
 
 def test_nothing_said_and_nobody_to_ask_begins_a_new_run(tmp_path):
