@@ -13,6 +13,7 @@ from ckptkit.cli.screen import facts, table, text
 from ckptkit.nodes import Node
 from ckptkit.verbs.listing import Listing, ListRow
 from ckptkit.verbs.outline import describe
+from ckptkit.verbs.shared_files import shared_nbytes
 
 _STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow", "recovered": "yellow"}
 
@@ -89,7 +90,9 @@ def _state(row: ListRow) -> Any:
 
 
 def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:
-    parts = [count_text(len(rows), "checkpoint"), size_text(sum(row.nbytes for row in rows))]
+    shared = shared_nbytes(row.path for row in rows)
+    size = size_text(sum(row.nbytes for row in rows) - shared) + (" on disk" if shared else "")
+    parts = [count_text(len(rows), "checkpoint"), size]
     damaged = sum(row.state == "damaged" for row in rows)
     leftover = sum(row.state == "leftover" for row in rows)
     if damaged:
@@ -97,6 +100,8 @@ def _summary(listing: Listing, rows: Sequence[ListRow]) -> list[str]:
     if leftover:
         parts.append(count_text(leftover, "unfinished save"))
     told = [", ".join(parts)]
+    if shared:
+        told.append("second names share their files, which are counted once")
     if listing.others:
         told.append(f"not a checkpoint: {count_text(len(listing.others), 'file')}, named below")
     if listing.temporary:

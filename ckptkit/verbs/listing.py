@@ -25,6 +25,7 @@ from ckptkit.errors import (
 from ckptkit.hooks.manager import containers
 from ckptkit.nodes import MapNode, Node
 from ckptkit.storage.catalog import state_of
+from ckptkit.storage.leftovers import parse_leftover
 from ckptkit.types import DEFAULT_LIMITS, MANIFEST_NAME, SEALED_CONTAINER, Limits
 from ckptkit.verbs.open import Checkpoint, load, open_container
 from ckptkit.verbs.progress_words import told_progress
@@ -42,6 +43,7 @@ _DEFECTS = (
 )  # fmt: skip
 _ANY_FOLDER = "folder"  # the container that takes every folder
 _STATES = {"recovered": "recovered", "manifest-missing": "damaged"}  # what a notice says of it
+_NO_CHECKPOINTS = ("history.json", "config.json")  # a run's files for people, staged as well
 _HALF_WRITTEN = (".tmp", ".partial", ".part", ".incomplete", ".crdownload")
 
 
@@ -139,6 +141,9 @@ _Found = tuple[list[ListRow], list[FilePath], list[FilePath]]  # rows, files and
 def _look_into(folder: FilePath, limits: Limits, listing: Listing) -> _Found:
     """Say whether a folder is a checkpoint itself, and what in it is still to be looked at."""
     state = state_of(folder)
+    half = parse_leftover(folder)
+    if half is not None and half.label in _NO_CHECKPOINTS:
+        return [], [], []
     if state in ("stage", "leftover"):
         reason = "a save that never finished" if state == "stage" else "moved aside by a replace"
         return [_bad_row(folder, "leftover", reason)], [], []

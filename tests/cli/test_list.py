@@ -11,6 +11,8 @@ import zipfile
 import pytest
 import torch
 
+from ckptkit.cli.human import size_text
+
 
 def rows(call, *words):
     result = call("list", "--json", *words)
@@ -99,6 +101,28 @@ def test_an_unfinished_save_is_a_leftover(call, run, zoo):
     found = by_name(rows(call, run))
     assert found[name]["state"] == "leftover"
     assert (found["lost"]["container"], found["lost"]["state"]) == ("folder", "damaged")
+
+
+def test_a_stage_of_a_file_for_people_is_no_checkpoint(call, run, zoo):
+    """As a killed run leaves it: the next one removes it."""
+    for kind, name in (("stage", "history.json"), ("old", "config.json")):
+        stage = run / f".{name}.{kind}-1-2-{'0' * 24}-deadbeef"
+        stage.mkdir()
+        (stage / name).write_text("{")
+    shutil.copytree(zoo / "sealed", run / f".half.stage-1-2-{'0' * 24}-deadbeef")
+    assert [row["state"] for row in rows(call, run)].count("leftover") == 1
+
+
+def test_files_that_several_checkpoints_share_are_counted_once_in_the_total(call, tmp_path, zoo):
+    place = tmp_path / "checkpoints"
+    first = shutil.copytree(zoo / "sealed", place / "checkpoint_epoch_1")
+    for name in ("latest_checkpoint", "best_model"):
+        shutil.copytree(first, place / name, copy_function=os.link)
+    alone, linked = rows(call, first)[0]["nbytes"], call("list", place).stdout
+    assert f"3 checkpoints, {size_text(alone)} on disk" in linked
+    assert "second names share their files" in linked
+    shutil.copytree(first, place / "final_model")
+    assert f"4 checkpoints, {size_text(2 * alone)} on disk" in call("list", place).stdout
 
 
 def test_a_link_to_a_folder_is_not_followed(call, run):
