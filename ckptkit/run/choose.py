@@ -30,6 +30,9 @@ class Found(NamedTuple):
     resumes: tuple[Resume, ...] = ()  # those that led to it
     again: tuple[Path, ...] = ()  # second names of the same content
 
+    def __repr__(self) -> str:
+        return f"Found({self.path.name!r}, epochs={self.epochs}, steps={self.steps})"
+
     @property
     def place(self) -> tuple[int, int, str]:
         """What makes one newer than another: steps first, because epochs may be open."""
