@@ -44,6 +44,7 @@ class Keeper:
         """Stand at a mark that is on disk, or at the beginning."""
         self._saved = SavedAt(mark.epochs, mark.steps, time.monotonic())
         self._row_at = mark.steps
+        self._ranks.agree(0)  # each has kept where it stands: now one may be killed
 
     _row_at = 0
 
@@ -52,6 +53,11 @@ class Keeper:
     def at_begin(self) -> None:
         """What was logged before is of no epoch: a resume logs it once more, elsewhere."""
         self.epoch_values = {}
+
+    def at_mark(self, mark: Mark) -> None:
+        """Keep what no other process knows, before anything is agreed upon."""
+        if self._saver.kept is not None:
+            self._saver.kept.note(mark)
 
     def at_row(self, place: Mark) -> None:
         """In a loop of steps: record the means, if it is time."""

@@ -16,6 +16,9 @@ class Listener(Protocol):
     def at_begin(self) -> None:
         """An epoch begins, or goes on where it was stopped."""
 
+    def at_mark(self, mark: Mark) -> None:
+        """The mark is put here; the other processes do not know of it yet."""
+
     def at_row(self, place: Mark) -> None:
         """A step was completed; what takes means away does it now, before the mark is put."""
 

@@ -31,8 +31,7 @@ class Loop:
         self, counter: StepCounter, listener: Listener, *, seed: int, counts_bodies: bool,
         generators: Mapping[str, Any], moved: Moved,
     ) -> None:  # fmt: skip
-        self._counter, self._listener = counter, listener
-        self._moved = moved
+        self._counter, self._listener, self._moved = counter, listener, moved
         self._counts_bodies = counts_bodies  # no optimizer to count: every body is a step
         self._generators = generators
         self._feeds = Feeds(seed)
@@ -267,6 +266,7 @@ class Loop:
         self._counter.moved = False
         waiting = self.mark.micro_batches > 0
         self._moved.note(weights=weights or waiting or self._counts_bodies, gradients=waiting)
+        self._listener.at_mark(self.mark)
 
     @property
     def torn(self) -> str:

@@ -23,7 +23,13 @@ from ckptkit.run.by_hand import (
 from ckptkit.run.history import Event, History, read_history
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
-from ckptkit.run.sections import OWN, put_gradients, read_mark, read_section
+from ckptkit.run.sections import (
+    OWN,
+    put_gradients,
+    ranks_without_streams,
+    read_mark,
+    read_section,
+)
 from ckptkit.run.settings import ABSENT, Change, Policy, compare_settings, require_architecture
 from ckptkit.verbs.open import Checkpoint, load
 from ckptkit.verbs.restore import restore
@@ -42,6 +48,7 @@ class Stored(NamedTuple):
     gradients: Any
     ours: bool  # a run has written it
     sections: frozenset[str] = frozenset()  # all that it holds
+    afresh: tuple[int, ...] = ()  # of the processes here those whose streams it lacks
 
 
 class Resumed(NamedTuple):
@@ -52,7 +59,7 @@ class Resumed(NamedTuple):
     notes: list[str]
 
 
-def read_stored(path: Path, rank: int = 0) -> Stored:
+def read_stored(path: Path, rank: int = 0, world: int = 1) -> Stored:
     """Read everything of a run that is no live object. Raises: as ``load``; MismatchError."""
     with load(path) as checkpoint:
         config = read_section(checkpoint, "config")
@@ -73,6 +80,7 @@ def read_stored(path: Path, rank: int = 0) -> Stored:
             gradients=read_section(checkpoint, "gradients"),
             ours=own,
             sections=frozenset(checkpoint.document),
+            afresh=ranks_without_streams(checkpoint, world),
         )  # fmt: skip
 
 
@@ -110,6 +118,11 @@ def fill(
                   put_gradients(state, stored.gradients)]  # fmt: skip
     if stored.mark.rng is None:
         notes.append("it has no random streams: they go on as the script seeded them")
+    elif stored.afresh:
+        told = ", ".join(map(str, stored.afresh))
+        notes.append(
+            f"it has no random streams of process {told}: they go on as the script seeded them"
+        )
     if not (stored.ours or stored.mark.epochs or stored.mark.steps):
         notes.append("it does not say how far training was: counting begins at 0")
     left = tuple((name, why) for name, why in report.left if name not in OWN)

@@ -92,6 +92,8 @@ class Run:
             self._counter.detach()
         if self._trackers is not None:
             self._trackers.close()
+        if hasattr(self, "_saver"):
+            self._saver.end()
         if self._lock is not None:
             self._lock.release()
 
@@ -107,7 +109,7 @@ class Run:
             trainer=options.trainer, versions=options.versions, side_files=options.side_files,
             latest=options.save.last, retention=options.retention,
             probe=options.probe, background=options.save.background,
-            when_busy=options.save.when_busy,
+            when_busy=options.save.when_busy, generators=options.generators,
         )  # fmt: skip
         self._saver = Saver(self.experiment, recipe, self._ranks, self.tell)
         self._saver.best = best_of(options.save)
@@ -140,7 +142,7 @@ class Run:
 
     def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         options = self.options
-        stored = read_stored(path, self._ranks.rank)
+        stored = read_stored(path, self._ranks.rank, self._ranks.world)
         policies = {**policies_of(options.config), **options.policies}
         given = {"trainer": options.trainer, **options.restore}
         resumed = fill(

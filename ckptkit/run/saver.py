@@ -15,6 +15,7 @@ from ckptkit.run.background import Background, WhenBusy
 from ckptkit.run.best import follow_line
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.history import History, history_data, write_history
+from ckptkit.run.kept_streams import keep_streams
 from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.names import BEST, LATEST
@@ -43,6 +44,7 @@ class Recipe:
     background: bool = False
     when_busy: WhenBusy = "wait"
     retention: Retention = field(default_factory=Retention)
+    generators: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Saver:
@@ -61,6 +63,7 @@ class Saver:
         self.line_best: Best | None = None  # of a resume, until its first save
         self.latest_metrics: dict[str, float] = {}
         self.trackers: dict[str, Any] = {}  # of the resume; those that are open now go first
+        self.kept = keep_streams(experiment.folder, ranks, recipe.state, recipe.generators)
         self.trackers_at: Callable[[Mark], dict[str, Any]] = lambda _: {}
 
     @property
@@ -161,19 +164,35 @@ class Saver:
         ``alone``: the other processes do not know of it. None where another one writes.
         """
         self.settle()
-        own = stored_streams(mark)
-        streams = [own] if alone else self._ranks.gather(own)
+        streams = [] if alone else self._ranks.gather(stored_streams(mark))
         if not self._ranks.writes:
             return None
+        streams = streams or self._known_alone(mark)
         report = self._begin(name, mark, streams, careful=True).write()
         write_history(self._experiment.folder, history_data(self.history))
         return report
+
+    def _known_alone(self, mark: Mark) -> list[Any]:
+        """Every process's streams at a mark as far as this one knows; tells whose it does not."""
+        others = [] if self.kept is None else self.kept.of_others(mark)
+        unknown = [str(rank) for rank, one in enumerate(others, 1) if one is None]
+        if unknown:
+            self._tell(
+                f"the random streams of process {', '.join(unknown)} at this step are not known: "
+                "a resume from here begins them afresh"
+            )
+        return [stored_streams(mark), *others]
 
     def settle(self) -> None:
         """Wait for a background save, and tell what it raised: something else is being raised."""
         error = self._behind.settle()
         if error is not None:
             self._tell(f"the background save before failed: {error}")
+
+    def end(self) -> None:
+        """Nothing is saved any more."""
+        if self.kept is not None:
+            self.kept.end()
 
     def _sealed(self, report: SaveReport, rows: Mapping[str, Any], *, is_best: bool) -> None:
         """What a save that is on disk lets happen, and nothing else does."""

@@ -29,10 +29,14 @@ def check_names(state: Mapping[str, Any]) -> None:
 
 
 def mark_sections(mark: Mark, streams: list[Any]) -> dict[str, Any]:
-    """The sections that say where the run stands; ``streams`` as ``stored_streams``, by rank."""
+    """The sections that say where the run stands; ``streams`` as ``stored_streams``, by rank.
+
+    Of a rank whose streams nobody knows (None) there is an empty mapping.
+    """
     sections: dict[str, Any] = {"data": mark.data(), "progress": mark.progress()}
     if any(one is not None for one in streams):
-        sections["rng"] = streams[0] if len(streams) == 1 else {"ranks": streams}
+        known = [{} if one is None else one for one in streams]
+        sections["rng"] = known[0] if len(known) == 1 else {"ranks": known}
     return sections
 
 
@@ -56,6 +60,13 @@ def read_mark(checkpoint: Checkpoint, rank: int = 0) -> Mark:
         rng = {}
     ours = "python" in rng and "torch" in rng
     return mark_from(progress, data, from_tree(rng) if ours else None)
+
+
+def ranks_without_streams(checkpoint: Checkpoint, world: int) -> tuple[int, ...]:
+    """Of so many processes those whose streams a checkpoint does not hold."""
+    rng = _mapping(checkpoint, "rng")
+    known = rng.get("ranks", [rng])
+    return tuple(rank for rank in range(world) if rank >= len(known) or not known[rank])
 
 
 def _steps_of_the_optimizer(checkpoint: Checkpoint) -> int:
@@ -87,7 +98,7 @@ def _mapping(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
 def waiting_gradients(state: Mapping[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
     """The gradients of every module that were not stepped with yet, by parameter name."""
     found: dict[str, dict[str, torch.Tensor]] = {}
-    for place, module in _modules(state):
+    for place, module in modules_in(state):
         grads = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
         if grads:
             found[place] = grads
@@ -97,7 +108,7 @@ def waiting_gradients(state: Mapping[str, Any]) -> dict[str, dict[str, torch.Ten
 def put_gradients(state: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """Let stored gradients wait again; return the names that are no parameter here."""
     unknown = []
-    for place, module in _modules(state):
+    for place, module in modules_in(state):
         parameters = dict(module.named_parameters())
         for name, grad in stored.get(place, {}).items():
             parameter = parameters.get(name)
@@ -108,12 +119,13 @@ def put_gradients(state: Mapping[str, Any], stored: Mapping[str, Any]) -> list[s
     return unknown
 
 
-def _modules(state: Any, place: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
+def modules_in(state: Any, place: str = "") -> Iterator[tuple[str, torch.nn.Module]]:
+    """Every module of a script's state at any depth of its mappings, with its place."""
     if isinstance(state, torch.nn.Module):
         yield place, state
     elif isinstance(state, Mapping):
         for name, value in state.items():
-            yield from _modules(value, f"{place}/{name}" if place else str(name))
+            yield from modules_in(value, f"{place}/{name}" if place else str(name))
 
 
 def has_moving_buffers(state: Mapping[str, Any]) -> bool:
@@ -121,6 +133,6 @@ def has_moving_buffers(state: Mapping[str, Any]) -> bool:
     return any(
         getattr(inner, "track_running_stats", False)
         or getattr(inner, "running_mean", None) is not None
-        for _, module in _modules(state)
+        for _, module in modules_in(state)
         for inner in module.modules()
     )

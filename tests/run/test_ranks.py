@@ -1,5 +1,6 @@
 """Two processes under torchrun: one writes, both stop together, and both go on to the same bits."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,15 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from ckptkit.run.choose import choose
+from ckptkit.run.kept_streams import FOLDER
+
 ROOT = Path(__file__).parents[2]
+MOMENTS = {  # of the second process, when five steps are completed
+    "computing": ("forward", 32),
+    "before the optimizer's step": ("step", 10),
+    "behind it": ("step", 11),
+    "between two steps": ("mark", 6),
+}
 SCRIPT = Path(__file__).parent / "ranks" / "script.py"
 
 
-def train(folder, die_at=-1, signalled=-1):
+def train(folder, **how):
     """Run the script in two processes; return (exit status, what they said)."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(SCRIPT), str(folder), str(die_at), str(signalled),
+        str(SCRIPT), str(folder), json.dumps(how),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -28,17 +38,30 @@ def digests(folder):
     return [(folder / f"digest-{rank}").read_text() for rank in range(2)]
 
 
-@pytest.mark.xdist_group("ranks")
-def test_a_kill_and_a_signal_to_one_of_two_processes_change_no_bit(tmp_path):
-    assert train(tmp_path / "whole")[0] == 0
-    expected = digests(tmp_path / "whole")
-    assert expected[0] != expected[1]  # each has streams of its own
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The ends of both processes of a training that nobody stopped."""
+    folder = tmp_path_factory.mktemp("ranks")
+    status, said = train(folder / "whole")
+    assert status == 0, said
+    found = digests(folder / "whole")
+    assert found[0] != found[1]  # each has streams of its own
+    return found
 
+
+def kept_in(folder):
+    return list(folder.glob(f"*/{FOLDER}"))
+
+
+@pytest.mark.xdist_group("ranks")
+def test_a_kill_and_a_signal_to_one_of_two_processes_change_no_bit(tmp_path, expected):
     assert train(tmp_path / "killed", die_at=9)[0] != 0
+    assert kept_in(tmp_path / "killed")  # of the dead; it harms nobody
     status, said = train(tmp_path / "killed")
     assert status == 0, said
     assert "resumed from" in said
     assert digests(tmp_path / "killed") == expected
+    assert not kept_in(tmp_path / "killed")
 
     status, said = train(tmp_path / "signalled", signalled=5)
     assert status != 0
@@ -46,3 +69,41 @@ def test_a_kill_and_a_signal_to_one_of_two_processes_change_no_bit(tmp_path):
     status, said = train(tmp_path / "signalled")
     assert status == 0, said
     assert digests(tmp_path / "signalled") == expected
+
+
+def newest_in(folder):
+    (checkpoints,) = folder.glob("*/checkpoints")
+    return choose(checkpoints).chosen
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("where", MOMENTS)
+def test_one_that_is_killed_loses_no_step_and_no_random_stream(tmp_path, expected, where):
+    moment, countdown = MOMENTS[where]
+    status, said = train(tmp_path, moment=moment, countdown=countdown)
+    assert status != 0
+    newest = newest_in(tmp_path)
+    assert newest.path.name == "error_checkpoint", said
+    assert newest.steps >= 5
+    assert "not known" not in said
+
+    status, said = train(tmp_path)
+    assert status == 0, said
+    assert "error_checkpoint: epoch" in said
+    assert "random streams" not in said
+    assert digests(tmp_path) == expected
+    assert not kept_in(tmp_path)
+
+
+@pytest.mark.xdist_group("ranks")
+@pytest.mark.parametrize("how", ["torn", "absent"])
+def test_whose_streams_are_lost_is_told_by_the_save_and_by_the_resume(tmp_path, expected, how):
+    status, said = train(tmp_path, spoiled=5, spoil=how)
+    assert status != 0
+    assert "the random streams of process 1 at this step are not known" in said
+    assert newest_in(tmp_path).steps == 5
+
+    status, said = train(tmp_path)
+    assert status == 0, said
+    assert "it has no random streams of process 1: they go on as the script seeded them" in said
+    assert digests(tmp_path) != expected

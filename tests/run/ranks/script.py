@@ -1,6 +1,12 @@
-"""A training of several processes: ``torchrun --nproc-per-node 2 script.py FOLDER [DIE_AT_STEP]``."""
+"""A training of several processes: ``torchrun --nproc-per-node 2 script.py FOLDER [HOW, JSON]``.
+
+``die_at``: a step at which all are killed. ``signalled``: one at which the second gets SIGTERM.
+``moment``, ``countdown``: where the second is killed, as in ``ckptkit.testing.killing``.
+``spoiled``: a step at which the second is killed, and what it kept is "torn" or "absent".
+"""
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -13,8 +19,11 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ckptkit.run.kept_streams import FOLDER
 from ckptkit.run.policy import SavePolicy
 from ckptkit.run.run import Run
+from ckptkit.storage.slots import SLOT_NBYTES
+from ckptkit.testing.killing import signal_at
 
 
 class Points(Dataset):
@@ -27,8 +36,21 @@ class Points(Dataset):
         return point + 0.1 * torch.randn(6) * random.random(), (point.sum() > 0).long()
 
 
+def spoil(run, how):
+    """Let what this process has kept be of no use, as a machine that fails may."""
+    (kept,) = (run.folder / FOLDER).glob("1")
+    if how == "absent":
+        kept.unlink()
+        return
+    with kept.open("r+b") as file:
+        for start in range(0, kept.stat().st_size, SLOT_NBYTES):
+            file.seek(start + 100)
+            file.write(b"torn")
+
+
 def main():
-    folder, die_at, signalled = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    folder, how = sys.argv[1], json.loads(sys.argv[2])
+    die_at, signalled = how.get("die_at", -1), how.get("signalled", -1)
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     torch.manual_seed(7)
@@ -39,11 +61,16 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     sampler = DistributedSampler(Points(), shuffle=True)
     loader = DataLoader(Points(), batch_size=4, sampler=sampler)
+    if rank == 1 and "moment" in how:
+        signal_at(how["moment"], how["countdown"], group=False)
     state = {"model": model, "optimizer": optimizer}
     with Run(folder, state, resume="auto", save=SavePolicy(every_steps=2)) as run:
         for _ in run.epochs(3):
             for x, y in run.batches(loader):
                 if run.step == die_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if run.step == how.get("spoiled", -1) and rank == 1:
+                    spoil(run, how["spoil"])
                     os.kill(os.getpid(), signal.SIGKILL)
                 if run.step == signalled and rank == 1:
                     os.kill(os.getpid(), signal.SIGTERM)
