@@ -50,6 +50,11 @@ class Place:
         return DistributedDataParallel(model, device_ids=ids)
 
 
+# DistributedDataParallel outlives the group here, and as its last owner would join the group's
+# threads while it holds the interpreter, for which one of them may wait: for ever.
+_closed: list[object] = []
+
+
 @contextmanager
 def placed(settings: Settings) -> Iterator[Place]:
     """Open the device and, under torchrun, the group of processes; close the group behind.
@@ -72,6 +77,7 @@ def placed(settings: Settings) -> Iterator[Place]:
         )  # fmt: skip
     finally:
         if several:
+            _closed.append(dist.group.WORLD)
             dist.destroy_process_group()
 
 
