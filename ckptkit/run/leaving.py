@@ -57,6 +57,7 @@ class Leaving(NamedTuple):
             self.saver.settle()  # it may be the newest
             self.tell(f"left at once: nothing more is saved; {self.saver.newest}")
         if isinstance(error, Exception) or self._loses_work():
+            self.watcher.saves_last = True
             save_failed(error, self.saver, self.loop, self.tell, batch_size=self.batch_size)
         return False
 

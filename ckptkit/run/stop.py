@@ -51,6 +51,7 @@ class StopWatcher:
         self._before: dict[int, Any] = {}
         self._pid = os.getpid()
         self.at_once = False  # a second interrupt asked not even to save
+        self.saves_last = False  # a handler that was there before may raise: it is not called now
 
     @property
     def reason(self) -> StopReason | None:
@@ -111,6 +112,8 @@ class StopWatcher:
         if again:
             self.at_once = True
             raise KeyboardInterrupt
+        if self.saves_last:
+            return
         if callable(before) and before is not signal.default_int_handler:
             before(number, frame)
 

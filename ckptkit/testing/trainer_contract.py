@@ -30,7 +30,7 @@ from ckptkit.errors import MigrationError
 from ckptkit.hooks.manager import trainers
 from ckptkit.protocols import Trainer
 from ckptkit.testing.killing import MOMENTS
-from ckptkit.testing.trainings import Blow, Trainings, resolve
+from ckptkit.testing.trainings import ALL, Blow, Trainings, resolve
 
 #: How many calls of each kind a training of about ten steps is sure to make.
 WITHIN = {"forward": 60, "step": 16, "mark": 8, "save": 60}
@@ -152,14 +152,20 @@ class TrainerContract:
     def test_several_processes_that_are_killed_end_in_the_same_bits(
         self, trainings: Trainings, tmp_path: Path
     ) -> None:
-        """One of them dies inside a step; all go on together."""
+        """One dies inside a step, the first saves alone and knows its streams; then all die."""
         if self.processes == 1:
             pytest.skip("this trainer is for one process")
         whole = self._trained(trainings, tmp_path / "whole", processes=self.processes)
-        blow = Blow("step", 5, rank=self.processes - 1)
+        one, every = Blow("step", 5, rank=self.processes - 1), Blow("step", 3, rank=ALL)
         broken = tmp_path / "broken"
-        ended = trainings.train(broken, self.tiny, blow=blow, processes=self.processes)
+        ended = trainings.train(broken, self.tiny, blow=one, processes=self.processes)
         assert ended.code != 0, ended.said
+        assert "error: saved error_checkpoint" in ended.said
+        assert "are not known" not in ended.said, "its random streams are lost"
+        ended = trainings.train(broken, self.tiny, blow=every, processes=self.processes)
+        assert ended.code != 0, ended.said
+        assert "resumed from" in ended.said
+        assert "error_checkpoint: epoch" in ended.said
         final = self._trained(trainings, broken, processes=self.processes)
         assert differences(whole, final) == []
 

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import traceback
@@ -24,9 +25,11 @@ from ckptkit.hooks.manager import trainers
 from ckptkit.protocols import Trainer
 from ckptkit.testing.killing import Moment, signal_at
 
+ALL = -1  # processes of a training
+
 
 class Blow(NamedTuple):
-    """A signal at a moment of a training. ``rank``: to which of several processes."""
+    """A signal at a moment of a training. ``rank``: to which of several processes, or ``ALL``."""
 
     moment: Moment
     countdown: int
@@ -170,7 +173,7 @@ def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
             one(asked, blow, group=True)
 
     def one(asked: Mapping[str, Any], blow: Blow | None, *, group: bool) -> None:
-        if blow is not None and blow.rank == int(os.environ.get("RANK", "0")):
+        if blow is not None and blow.rank in (ALL, int(os.environ.get("RANK", "0"))):
             signal_at(blow.moment, blow.countdown, blow.number, group=group)
         train(config(**typed(config, asked["settings"])), asked["folder"], resume=asked["resume"])
 
@@ -178,7 +181,10 @@ def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
 
 
 def _train_together(processes: int, work: Callable[[], None]) -> None:
-    """Do it in several processes, as torchrun does; its launcher can fork, too."""
+    """Do it in several processes, as torchrun does; its launcher can fork, too.
+
+    Each begins without the launcher's handlers, which raise: those of torchrun inherit none.
+    """
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(
@@ -186,7 +192,14 @@ def _train_together(processes: int, work: Callable[[], None]) -> None:
         rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork", max_restarts=0,
         monitor_interval=0.1,
     )  # fmt: skip
-    elastic_launch(config, work)()
+
+    def begin() -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        work()
+
+    elastic_launch(config, begin)()
 
 
 def _actor_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:

@@ -1,6 +1,8 @@
 """A run that fails keeps its last completed step, and never a half-done one."""
 
+import os
 import shlex
+import signal
 import sys
 
 import pytest
@@ -9,6 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel
 
 import ckptkit
+from ckptkit.run import saver
 from tests.run.small import Small, names, only_run, raising_at
 
 
@@ -54,6 +57,32 @@ def test_what_fails_in_a_step_is_saved_as_of_the_step_before_and_goes_on_to_the_
         again.told
     )
     assert again.bits() == truth(tmp_path)
+
+
+def test_a_signal_whose_earlier_handler_raises_does_not_end_the_last_save(tmp_path, monkeypatch):
+    def raises(*_):
+        raise ConnectionError("the launcher asks to stop")
+
+    def signalled(*args, begin=saver.begin_save):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begin(*args)
+
+    fails = raising_at(4, ValueError("a bad label"))
+
+    def fails_and_is_signalled(run, moment):
+        if run.step == 4:
+            monkeypatch.setattr(saver, "begin_save", signalled)
+        fails(run, moment)
+
+    theirs = signal.signal(signal.SIGTERM, raises)
+    try:
+        broken = Small()
+        with pytest.raises(ValueError, match="a bad label"):
+            broken.train(tmp_path / "run", inside=fails_and_is_signalled)
+        assert signal.getsignal(signal.SIGTERM) is raises
+    finally:
+        signal.signal(signal.SIGTERM, theirs)
+    assert "saved error_checkpoint" in broken.said
 
 
 def test_the_first_step_may_fail(tmp_path):
