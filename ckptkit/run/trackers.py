@@ -40,7 +40,8 @@ class Tracker(Protocol):
 class TensorBoard:
     """Event files in ``logs/``, or in ``folder``; a resume hides what was logged behind its step.
 
-    (By TensorBoard's purge_step.)
+    By TensorBoard's purge_step, which hides whole steps: what the checkpoint's own step had logged
+    before it was saved is written once more, what it logged afterwards is not.
     """
 
     name = "tensorboard"
@@ -50,6 +51,7 @@ class TensorBoard:
     ) -> None:
         self._folder, self._flush_s = folder, flush_s
         self._writer: Any = None
+        self._recent: list[tuple[int, str, float]] = []  # of the last two steps: see ``state``
 
     def open(self, logs: Path, stored: Mapping[str, Any] | None, step: int) -> None:
         """Open a writer. Raises: MissingExtraError."""
@@ -61,23 +63,30 @@ class TensorBoard:
                 "pip install tensorboard, or run without this tracker",
             ) from exc  # fmt: skip
         logs = logs if self._folder is None else Path(self._folder)
-        used = stored is not None or any(logs.glob("events.out.tfevents.*"))  # by a run that died
-        purge = step + 1 if used else None
+        used = any(logs.glob("events.out.tfevents.*"))  # by a run that died, too
+        rows = (stored or {}).get("recent")
+        again = [row for row in rows or () if row[0] >= step] if used else []
+        purge = (step + 1 if rows is None else step) if used else None
         _wait_for_a_later_name(logs)
         self._writer = SummaryWriter(str(logs), purge_step=purge, flush_secs=int(self._flush_s))
+        for at, name, value in again:
+            self.log({name: value}, at)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """One scalar a name."""
+        self._recent = [row for row in self._recent if row[0] >= step - 1]
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+            self._recent.append((step, name, value))
 
     def flush(self) -> None:
         """Write out what the writer's thread still has."""
         self._writer.flush()
 
     def state(self) -> dict[str, Any]:
-        """Nothing but that it was there: a run folder holds no path to another."""
-        return {"folder": "logs" if self._folder is None else ""}
+        """What its last steps have logged, and no path: a run folder holds none to another."""
+        recent = [list(row) for row in self._recent]
+        return {"folder": "logs" if self._folder is None else "", "recent": recent}
 
     def close(self) -> None:
         """Write everything out."""

@@ -6,7 +6,7 @@ import pytest
 
 import ckptkit
 from ckptkit.run.policy import SavePolicy
-from tests.run.small import Small, only_run, raising_at
+from tests.run.small import Small, names, only_run
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -23,29 +23,51 @@ def series(folder):
     }
 
 
-def train(folder, *, killed_at=None, moment="before"):
-    one = Small()
-    if killed_at is None:
-        one.train(folder, save=POLICY, trackers=["tensorboard"])
-        return
+def train(folder, **options):
+    Small().train(folder, save=POLICY, trackers=["tensorboard"], **options)
 
-    class Killed(BaseException):
-        """As kill -9: nothing is saved any more, what was logged is on disk."""
+
+class Killed(BaseException):
+    """As kill -9: what was logged is on disk, and nothing is saved any more."""
+
+
+def train_killed(folder, step, moment):
+    def inside(run, now):
+        if now == moment and run.step == step:
+            if now == "tail":
+                run.log(tail=step)
+            run._watcher.at_once = True  # else the way out saves what is completed
+            raise Killed
 
     with pytest.raises(Killed):
-        one.train(folder, save=POLICY, trackers=["tensorboard"],
-                  inside=raising_at(killed_at, Killed(), moment))  # fmt: skip
+        Small().train(folder, save=POLICY, trackers=["tensorboard"], inside=inside,
+                      tail=lambda run: (inside(run, "tail"), tailed(run)))  # fmt: skip
+    assert "interrupted_checkpoint" not in names(folder)
+
+
+def tailed(run):
+    """What a script logs behind an epoch's batches."""
+    run.log(tail=run.step)
 
 
 @pytest.mark.parametrize("killed", [(1,), (3,), (5,), (8,), (3, 5, 7)])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_what_a_killed_process_logged_too_far_is_not_there_twice(tmp_path, killed, moment):
-    train(tmp_path / "truth")
+    train(tmp_path / "truth", tail=tailed)
     for step in killed:
-        train(tmp_path / "run", killed_at=step, moment=moment)
-    train(tmp_path / "run")
+        train_killed(tmp_path / "run", step, moment)
+    train(tmp_path / "run", tail=tailed)
     assert series(tmp_path / "run") == series(tmp_path / "truth")
     assert [step for step, _ in series(tmp_path / "run")["loss"]] == [*range(1, 10)]
+
+
+def test_what_was_logged_behind_a_save_of_the_epochs_last_step_is_not_there_twice(tmp_path):
+    """At step 6 a checkpoint of the step is saved, before the epoch's values are logged."""
+    train(tmp_path / "truth", tail=tailed)
+    train_killed(tmp_path / "run", 6, "tail")
+    assert "checkpoint_step_6" in names(tmp_path / "run")
+    train(tmp_path / "run", tail=tailed)
+    assert series(tmp_path / "run") == series(tmp_path / "truth")
 
 
 class LogsFirst(Small):
