@@ -94,7 +94,9 @@ def outcome_json(start: Start, experiment: Experiment | None) -> dict[str, Any]:
 def deed(done: Deed, found: Mapping[str, Any]) -> Iterator[Any]:
     """Yield what an action found."""
     place = f"epoch {done.epochs}, step {done.steps}"
-    yield facts([("checkpoint", f"{done.checkpoint} ({place})"), *_rows(found)])
+    same = {"epoch": done.epochs, "step": done.steps}  # which the first line says
+    rest = {name: one for name, one in found.items() if name not in same or one != same[name]}
+    yield facts([("checkpoint", f"{done.checkpoint} ({place})"), *_rows(rest)])
     for name, value in found.items():
         if _is_table(value):
             yield ""

@@ -29,6 +29,13 @@ class TrainGroup(click.Group):
 
         return [one.name for one in trainers()]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ask for a trainer where none is named. Raises: click.UsageError."""
+        if not args and not ctx.resilient_parsing:
+            known = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no trainer is named; there are: {known or 'none'}", ctx)
+        return super().parse_args(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of one trainer. Raises: UnknownTrainerError, TrainerError."""
         from ckptkit.errors import CkptkitError

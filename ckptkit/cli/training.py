@@ -78,12 +78,16 @@ def _run_options(
 ) -> dict[str, Any]:
     asked = {"allow_missing": allow_missing, "allow_unexpected": allow_unexpected}
     allowed = {name: globs for name, globs in asked.items() if globs}
-    return {**rest, "restore": allowed, "tell": _say_here}
+    return {**rest, "restore": allowed, "tell": _SayHere()}
 
 
-def _say_here(text: str) -> None:
+class _SayHere:
     """What a run says, without the advice that only a script can follow: ours stands behind it."""
-    say(text.replace(_SCRIPT_ADVICE, ""))
+
+    writes_to_stderr = True  # so that Ctrl+C is answered at once
+
+    def __call__(self, text: str) -> None:
+        say(text.replace(_SCRIPT_ADVICE, ""))
 
 
 def _show_plan(start: Start, *, as_json: bool) -> None:

@@ -5,7 +5,9 @@ The container only says what lies where; what it means is the dialects' business
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from ckptkit.containers.folder_contents import FolderContents
 from ckptkit.containers.folder_roles import is_unit, looks_unsealed, unfinished
@@ -117,12 +119,22 @@ def _several(probe: Probe, open_file: OpenFile) -> NoCheckpointError:
     count = len(found.names)
     many = "1 checkpoint" if count == 1 else f"{count:,} checkpoints"
     shown = ", ".join(ascii(name)[1:-1] for name in found.names[:_MAX_SHOWN])
+    shown += " and others" if count > _MAX_SHOWN else ""
     return NoCheckpointError(
         probe.path, f"holds {'more than ' if found.is_cut else ''}{many}, but is none itself",
         "one checkpoint",
-        f"name one of them ({shown}{' and others' if count > _MAX_SHOWN else ''}), or use: "
-        "ckptkit list, ckptkit migrate --recursive",
+        f"name one of them ({shown}), such as the newest: {_newest(probe.path, found.names)}; "
+        "or use: ckptkit list, ckptkit migrate --recursive",
     )  # fmt: skip
+
+
+def _newest(folder: Path, names: Sequence[str]) -> str:
+    """The path of the one that changed last; of several that changed at once the last by name."""
+    times = []
+    for name in names:
+        with suppress(OSError):  # it went away, or nobody may look at it
+            times.append(((folder / name).stat().st_mtime_ns, name))
+    return ascii(str(folder / max(times)[1] if times else folder / names[-1]))[1:-1]
 
 
 def _require_checkpoint(

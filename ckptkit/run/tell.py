@@ -24,13 +24,15 @@ def to_stderr(text: str) -> None:
 def say_at_once(tell: Tell) -> Callable[[bytes], None] | None:
     """Return what writes to stderr in the middle of anything, a print included: no buffer is used.
 
-    None where messages go elsewhere: what takes them may be what was interrupted.
+    None where messages go elsewhere: what takes them may be what was interrupted. Who writes to
+    stderr as well says so by an attribute ``writes_to_stderr``.
     """
     try:
         fd = sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):  # there is none, or it is no file
         return None
-    return partial(_write, fd) if tell is to_stderr else None
+    ours = tell is to_stderr or getattr(tell, "writes_to_stderr", False)
+    return partial(_write, fd) if ours else None
 
 
 def _write(fd: int, said: bytes) -> None:

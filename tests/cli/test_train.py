@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ckptkit.cli.call_trainer import called
 from ckptkit.cli.training_options import _read_time
 from ckptkit.errors import LockedError, TrainingError
+from ckptkit.run.tell import say_at_once
 from tests.fake_trainer import CONFIG, calls, installed, write_plugin
 
 
@@ -44,6 +46,19 @@ def test_what_is_said_reaches_the_trainer(call, tiny):
         "resume": "never", "force": True, "self_test": True, "max_time_s": 7200.0,
         "restore": {"allow_missing": ("ema*",)},
     }  # fmt: skip
+
+
+def test_without_a_name_it_says_which_there_are(call, tiny):
+    result = call("train")
+    assert result.exit_code == 2
+    assert re.search(r"error: no trainer is named; there are: .*\btiny\b", result.stderr)
+
+
+def test_a_training_answers_ctrl_c_before_the_step_is_finished(call, tiny):
+    """A run writes to stderr in the middle of a step if what takes its words goes there, too."""
+    call("train", "tiny")
+    ((_, _, options),) = calls()
+    assert say_at_once(options["tell"]) is not None
 
 
 def test_out_is_where_the_runs_lie(call, tiny):

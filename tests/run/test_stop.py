@@ -57,6 +57,12 @@ def test_who_gets_the_messages_elsewhere_is_told_nothing_in_the_middle_of_a_step
     assert say_at_once([].append) is None
 
 
+def test_a_teller_that_writes_to_stderr_as_well_is_answered_at_once(capfd):
+    teller = SimpleNamespace(writes_to_stderr=True)
+    say_at_once(teller)(b"heard\n")
+    assert capfd.readouterr().err == "heard\n"
+
+
 def test_a_stderr_that_is_gone_is_no_reason_not_to_stop(monkeypatch):
     ours, theirs = os.pipe()
     monkeypatch.setattr("sys.stderr", SimpleNamespace(fileno=lambda: theirs))

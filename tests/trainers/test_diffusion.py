@@ -39,17 +39,28 @@ def run(tmp_path_factory):
     return final_of(folder)
 
 
-def test_it_learns(tmp_path):
+@pytest.fixture
+def one_thread():
+    """So small a model is slowed down by more threads, on a busy machine many times over."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_it_learns(tmp_path, capsys):
     """The error on clips that it never saw falls far below that of predicting nothing."""
     config = Config(
-        **TINY | {"epochs": 3, "clips": 64, "batch_size": 4, "lr": 1e-2, "channels": 16, "head": 4,
-                  "sample_every": 0, "val_clips": 20, "ema": 0.8},
+        **TINY | {"clips": 48, "lr": 1e-2, "channels": 16, "head": 4, "sample_every": 0,
+                  "val_clips": 10, "ema": 0.7},
     )  # fmt: skip
     train(config, tmp_path)
     with ckptkit.load(final_of(tmp_path)) as checkpoint:
         history = checkpoint.state("history")
     assert history["val_loss"][-1] < 0.7 * error_of_nothing(config)
-    assert history["train_loss"][-1] < 0.8 * history["train_loss"][0]
+    assert history["train_loss"][-1] < 0.85 * history["train_loss"][0]
+    assert f"epoch 2 of 2: val_loss {history['val_loss'][-1]:.4f}" in capsys.readouterr().err
 
 
 def error_of_nothing(config):

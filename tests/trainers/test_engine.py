@@ -1,8 +1,13 @@
 """What the trainers share: the device that is asked for, and the one that is not there."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
+import ckptkit_trainers
+from ckptkit import errors
 from ckptkit.errors import InputError, MismatchError
 from ckptkit.hooks.manager import trainers
 from ckptkit.testing.trainings import resolve
@@ -41,3 +46,11 @@ def test_a_value_that_makes_no_sense_is_refused_with_what_does(name, value, told
 def test_the_defaults_of_every_trainer_make_sense():
     for trainer in trainers():
         check_settings(resolve(trainer.config)())
+
+
+def test_no_mistake_of_a_user_leaves_with_the_exit_code_of_a_defect():
+    """The kinds of errors that stand above others have no exit code of their own."""
+    above = {kind.__name__ for kind in (errors.CkptkitError, *errors.CkptkitError.__subclasses__())}
+    for file in Path(ckptkit_trainers.__path__[0]).rglob("*.py"):
+        raised = re.findall(r"\braise (?:errors\.)?(\w+)\(", file.read_text())
+        assert not above & set(raised), file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,13 @@ def test_a_folder_of_several_names_five_of_them(tmp_path: Path) -> None:
         weights(tmp_path / f"epoch_{number}.pt", w=1)
     with pytest.raises(NoCheckpointError, match="holds 7 checkpoints, but is none") as caught:
         load(tmp_path)
-    assert caught.value.advice.count("epoch_") == 5
+    shown = caught.value.advice.partition("), such as the newest: ")[0]
+    assert shown.count("epoch_") == 5
     assert "migrate --recursive" in caught.value.advice
+    os.utime(tmp_path / "epoch_3.pt", (2e9, 2e9))
+    with pytest.raises(NoCheckpointError) as caught:
+        load(tmp_path)
+    assert f"such as the newest: {tmp_path / 'epoch_3.pt'};" in caught.value.advice
 
 
 def test_a_nameless_file_counts_if_it_opens(tmp_path: Path) -> None:
@@ -70,8 +76,6 @@ def test_a_nameless_file_counts_if_it_opens(tmp_path: Path) -> None:
 
 
 def test_looking_into_a_folder_follows_no_link_and_waits_for_nothing(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "up").symlink_to("..")
     (tmp_path / "loop.pt").symlink_to("loop.pt")

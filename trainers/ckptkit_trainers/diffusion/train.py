@@ -32,6 +32,7 @@ from ckptkit_trainers.engine.average import average_of
 from ckptkit_trainers.engine.place import placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
+from ckptkit_trainers.engine.stepping import step
 
 GIF_SCALE = 6
 
@@ -61,10 +62,10 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
             know(read)
             for epoch in run.epochs(config.epochs):
                 model.train()
+                title = f"epoch {epoch + 1} of {config.epochs}"
                 batches = watched(
-                    run.batches(loader), len(loader), f"epoch {epoch + 1} of {config.epochs}",
-                    shown=config.progress and place.leads,
-                )  # fmt: skip
+                    run.batches(loader), len(loader), title, shown=config.progress and place.leads
+                )
                 for batch in batches:
                     loss = denoising_loss(network, painter, noising, Noised(*batch), config)
                     scaler.scale(loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
@@ -75,7 +76,8 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                     run.log(train_loss=loss, weight=len(batch[0]))
                 run.log(lr=scheduler.get_last_lr()[0])
                 scheduler.step()
-                validate(run, painter, held_out, config)
+                found = validate(run, painter, held_out, config)
+                run.tell(f"{title}: val_loss {found:.4f}")
                 if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
                     show(run, painter, config, epoch + 1)
 
@@ -87,26 +89,18 @@ def kept(average: nn.Module | None, tokens: Tokens, frozen: nn.Module | None) ->
     return {name: part for name, part in parts.items() if part is not None}
 
 
-def step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float
-) -> None:
-    """Make one step of the gradients that were gathered, clipped at their true size."""
-    scaler.unscale_(optimizer)
-    if clip:
-        nn.utils.clip_grad_norm_(model.parameters(), clip)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-
-
 @torch.no_grad()
-def validate(run: ckptkit.Run, painter: Painter, held_out: DataLoader[Any], config: Config) -> None:
-    """Measure the held-out clips, each at its level of noise, with all levels counted alike."""
+def validate(
+    run: ckptkit.Run, painter: Painter, held_out: DataLoader[Any], config: Config
+) -> float:
+    """Return the mean error on the held-out clips, with all levels of noise counted alike."""
     painter.model.eval()
-    noising = ddpm(config)
+    noising, measured = ddpm(config), []
     for batch in run.evaluate(held_out):
         losses = held_out_losses(painter, noising, Noised(*batch))
         run.log(val_loss=losses.mean(), weight=len(losses))
+        measured.append(losses)
+    return float(torch.cat(measured).mean())
 
 
 @torch.no_grad()

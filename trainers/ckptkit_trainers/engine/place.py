@@ -61,7 +61,7 @@ def placed(settings: Settings) -> Iterator[Place]:
 
     Python's, NumPy's and torch's streams begin at the seed: the same in every process until
     ``vary`` is called, so that models begin alike.
-    Raises: InputError for a setting that makes no sense; MismatchError without the device.
+    Raises: SettingError for a setting that makes no sense; MismatchError without the device.
     """
     check_settings(settings)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -28,7 +28,7 @@ def option(
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse a value that makes no sense. Raises: InputError, which names the option."""
+    """Refuse a value that makes no sense. Raises: SettingError, which names the option."""
     for field in dataclasses.fields(settings):
         value, told = getattr(settings, field.name), field.metadata
         least, most = (told.get(name) for name in ("least", "most"))
@@ -38,7 +38,7 @@ def check_settings(settings: Settings) -> None:
         if fits:
             continue
         span = f"{least} to {most}" if most is not None else f"{least} or more"
-        raise errors.InputError(
+        raise errors.SettingError(
             f"--{field.name.replace('_', '-')}", f"is {value!r}",
             f"one of: {', '.join(choices)}" if choices else span, str(told.get("help", "")),
         )  # fmt: skip

@@ -27,6 +27,8 @@ from ckptkit_trainers.multimodal.summary import summary
 from ckptkit_trainers.multimodal.validate import image_to_text, text_to_image, validate
 from ckptkit_trainers.multimodal.words import Words
 
+_WAYS = ("text_to_image", "image_to_text")
+
 
 class Learner(NamedTuple):
     """What makes a step of a batch. ``spread`` is what to call: the model, in all processes."""
@@ -62,14 +64,18 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
             run.tell(summary(run, config, place, source, len(pairs)))
             for epoch in run.epochs(config.epochs):
                 learner.spread.train()
-                shown, title = config.progress and place.leads, f"epoch {epoch + 1}"
+                title = f"epoch {epoch + 1} of {config.epochs}"
+                shown = config.progress and place.leads
                 for batch in watched(run.batches(loader), len(loader), title, shown=shown):
                     _step(run, learner, batch)
                 scheduler.step()
-                points = Points()
+                points, losses = Points(), []
                 for loss, n_pairs in validate(brain, run.evaluate(val), place, points):
                     run.log({"val_loss": loss}, weight=n_pairs)
-                run.log(_figures(points))
+                    losses.append((float(loss), n_pairs))
+                figures = _figures(points)
+                run.log(figures)
+                run.tell(f"{title}: {_told(losses, figures)}")
                 if place.leads and config.sample_every and not (epoch + 1) % config.sample_every:
                     progress_sheet(points, held_out, run.folder / "samples", epoch + 1)
 
@@ -100,6 +106,13 @@ def _figures(points: Points) -> dict[str, float]:
     """Figures of the held-out pairs, by names that a history can hold."""
     both = {"text_to_image": text_to_image(points), "image_to_text": image_to_text(points)}
     return {f"{way} {name}": value for way, found in both.items() for name, value in found.items()}
+
+
+def _told(losses: list[tuple[float, int]], figures: dict[str, float]) -> str:
+    """One line of what an epoch reached."""
+    mean = sum(loss * n_pairs for loss, n_pairs in losses) / sum(n for _, n in losses)
+    found = ", ".join(f"{way.replace('_', ' ')} {figures[f'{way} R@10']:.3f}" for way in _WAYS)
+    return f"val_loss {mean:.4f}, R@10 {found}"
 
 
 def _options(config: Config, given: dict[str, Any]) -> dict[str, Any]:

@@ -42,15 +42,15 @@ def least_side(config: Config) -> int:
 
 
 def check_config(config: Config) -> None:
-    """Refuse settings that do not go together. Raises: InputError."""
+    """Refuse settings that do not go together. Raises: SettingError."""
     for name, side in (("--patch", config.patch), ("--val-size", config.val_size)):
         if side and side < least_side(config):
-            raise errors.InputError(
+            raise errors.SettingError(
                 name, f"is {side}", f"{least_side(config)} or more at --depth {config.depth}",
                 "choose a larger one, or less depth",
             )  # fmt: skip
     if config.noise_low > config.noise_high:
-        raise errors.InputError(
+        raise errors.SettingError(
             "--noise-low", f"is {config.noise_low:g}, above --noise-high {config.noise_high:g}",
             "the least first", "exchange them",
         )  # fmt: skip

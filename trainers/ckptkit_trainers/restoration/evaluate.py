@@ -19,7 +19,7 @@ from ckptkit_trainers.restoration.photographs import Gallery, find_photographs, 
 def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict[str, Any]:
     """Judge whole photographs: one row for each of them and each level, and their means.
 
-    Units: PSNR in dB. Raises: InputError; as ``ckptkit.restore``.
+    Units: PSNR in dB. Raises: SettingError; as ``ckptkit.restore``.
     """
     levels = levels_of(options.levels)
     finished = load_network(checkpoint, config, options.device)
@@ -41,13 +41,13 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
 
 
 def levels_of(text: str) -> list[float]:
-    """Read the levels of noise. Raises: InputError."""
+    """Read the levels of noise. Raises: SettingError."""
     try:
         levels = [float(part) for part in text.split(",")]
     except ValueError:
         levels = []
     if not levels or not all(0 < level <= 255 for level in levels):
-        raise errors.InputError(
+        raise errors.SettingError(
             "--levels", f"{text!r} is no list of levels", "numbers above 0 and up to 255",
             "write them as 15,25,50",
         )  # fmt: skip

@@ -50,7 +50,7 @@ def find_photographs(folder: str) -> Split:
         return Split(pictures_in(root / "train"), pictures_in(held_out))
     every = pictures_in(root)
     if len(every) < 2:
-        raise errors.InputError(
+        raise errors.NotFoundError(
             root, "holds one picture", "two at least: one to train on, one that is held out",
             "bring more pictures, or make the folders train/ and val/",
         )  # fmt: skip
@@ -58,7 +58,7 @@ def find_photographs(folder: str) -> Split:
 
 
 def pictures_in(place: Path) -> tuple[Path, ...]:
-    """Return a picture, or those of a folder and its subfolders by name. Raises: InputError."""
+    """Return a picture, or those of a folder and its subfolders by name. Raises: NotFoundError."""
     if place.is_file():
         return (place,)
     if not place.is_dir():
@@ -70,7 +70,7 @@ def pictures_in(place: Path) -> tuple[Path, ...]:
         if one.suffix.lower() in ENDINGS and one.is_file() and not one.name.startswith(".")
     )  # fmt: skip
     if not found:
-        raise errors.InputError(
+        raise errors.NotFoundError(
             place, "holds no picture", f"files that end in {', '.join(ENDINGS)}",
             "give a folder of photographs, or none for those inside the wheels",
         )  # fmt: skip
@@ -108,7 +108,7 @@ class Gallery:
         for path in self.paths:
             with _opened(path) as image:
                 if min(image.size) < least:
-                    raise errors.InputError(
+                    raise errors.SettingError(
                         path, f"is {image.width} x {image.height} pixels",
                         f"{least} at least on each side",
                         "take it out, or choose a smaller --patch",
@@ -132,14 +132,14 @@ def read_pixels(path: Path, mode: str) -> torch.Tensor:
     """Decode a picture. Shapes: (3 or 1, H, W), bytes. Raises: InputError."""
     with _opened(path) as image:
         if image.mode.startswith(("I", "F")):
-            raise errors.InputError(
+            raise errors.ForeignFormatError(
                 path, f"holds values of mode {image.mode}", "8 bits a channel",
                 "convert it first: what white means in it is not said",
             )  # fmt: skip
         try:
             upright = ImageOps.exif_transpose(image).convert(mode)
         except (OSError, SyntaxError) as exc:
-            raise errors.InputError(
+            raise errors.UnknownFormatError(
                 path, f"cannot be decoded ({exc})", "a whole picture", "take it out"
             ) from exc
         pixels = torch.from_numpy(np.array(upright))
@@ -150,7 +150,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except UnidentifiedImageError as exc:
-        raise errors.InputError(
+        raise errors.UnknownFormatError(
             path, "is no picture, whatever its name says", "a PNG, JPEG, TIFF, BMP or WebP",
             "take it out of the folder",
         ) from exc  # fmt: skip

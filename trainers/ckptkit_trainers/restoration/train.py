@@ -16,6 +16,7 @@ from ckptkit_trainers.engine.pictures import save_picture, sheet
 from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
+from ckptkit_trainers.engine.stepping import step
 from ckptkit_trainers.restoration.config import Config
 from ckptkit_trainers.restoration.data import HeldOut, load_data
 from ckptkit_trainers.restoration.loss import l1_and_ssim, quality
@@ -71,18 +72,6 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                 run.tell(f"{title}: {found}")
                 if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
                     show(run, judged, held_out, place, epoch + 1)
-
-
-def step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float
-) -> None:
-    """Make one step of the gradients that were gathered, clipped at their true size."""
-    scaler.unscale_(optimizer)
-    if clip:
-        nn.utils.clip_grad_norm_(model.parameters(), clip)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
             stand_at(scheduler, run.epoch, config.epochs)
             for epoch in run.epochs(config.epochs):
                 model.train()
-                title = f"epoch {epoch + 1}/{config.epochs}"
+                title = f"epoch {epoch + 1} of {config.epochs}"
                 shown = config.progress and place.leads
                 for images, masks in watched(
                     run.batches(batches), len(batches), title, shown=shown
