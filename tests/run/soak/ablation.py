@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.run.soak.driver import compare, in_child, killed_inside, orders_of
+from ckptkit.testing.killing import signal_at
+from tests.run.soak.driver import compare, in_child, orders_of
 from tests.run.soak.training import Features, train
 
 SCENE = Features(lr=0.5, every_steps=1, epochs=4)  # its third epoch is the best one
@@ -31,7 +32,7 @@ def main():
         orders = orders_of(places / "truth")
 
         def killed():
-            killed_inside("mark", KILLED_AT_MARK)
+            signal_at("mark", KILLED_AT_MARK)
             train(places / "killed", SCENE)
 
         if not os.WIFSIGNALED(run_child(killed)):
