@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,9 @@ from ckptkit.cli.setting_options import said
 from ckptkit.cli.training_options import SETTINGS, complete_trainers, params_of
 from ckptkit.protocols import Trainer
 from ckptkit.training.option import Option
+
+if TYPE_CHECKING:
+    from ckptkit.training.run_it import Deed
 
 # fmt: off
 _OWN = (
@@ -59,7 +64,7 @@ def _do(
     from ckptkit.errors import SettingError
     from ckptkit.training.build import Layer
     from ckptkit.training.find import find_action
-    from ckptkit.training.run_it import do, plan_deed
+    from ckptkit.training.run_it import plan_deed
     from ckptkit.training.subject import checkpoint_to_use, find_subject
 
     _, trainer, options = meant(ctx)
@@ -72,7 +77,7 @@ def _do(
         )  # fmt: skip
     except SettingError as exc:
         raise as_usage(exc) from exc
-    found = called(trainer.name, lambda: do(planned))
+    found = called(trainer.name, lambda: _done(planned))
     if as_json:
         from ckptkit.cli.json_output import emit
 
@@ -81,3 +86,23 @@ def _do(
         from ckptkit.cli.screen import show
 
         show(render_training.deed(planned, found))
+
+
+def _done(planned: Deed) -> dict[str, Any]:
+    """Do it. Raises: WriteFailedError where ``--out`` cannot be written; as ``do``."""
+    from ckptkit.errors import WriteFailedError
+    from ckptkit.training.run_it import do
+
+    try:
+        return do(planned)
+    except OSError as exc:
+        out = getattr(planned.options, "out", None)
+        if not out or not isinstance(exc.filename, (str, os.PathLike)):
+            raise
+        out, failed = Path(out), Path(exc.filename)
+        if failed != out and out not in failed.parents and failed not in out.parents:
+            raise
+        raise WriteFailedError(
+            failed, f"cannot be written: {(exc.strerror or str(exc)).lower()}",
+            "a folder that can be", "name another with --out",
+        ) from exc  # fmt: skip

@@ -73,6 +73,7 @@ def outcome(start: Start, experiment: Experiment, *, stopped: bool) -> str:
     last = view.checkpoints[0] if view.checkpoints else None
     told = f"epoch {last.epochs}, step {last.steps}{best}" if last else "no checkpoint"
     words = ["resume"] if stopped else [one.name for one in start.trainer.actions]
+    words = words if last else []  # there is nothing to look at
     ways = [f"ckptkit {word} {experiment.folder}" for word in words if word in _COMMANDS]
     return "\n".join([f"{experiment.folder}: {told}", *(f"  {way}" for way in ways)])
 
@@ -94,8 +95,11 @@ def outcome_json(start: Start, experiment: Experiment | None) -> dict[str, Any]:
 def deed(done: Deed, found: Mapping[str, Any]) -> Iterator[Any]:
     """Yield what an action found."""
     place = f"epoch {done.epochs}, step {done.steps}"
-    same = {"epoch": done.epochs, "step": done.steps}  # which the first line says
-    rest = {name: one for name, one in found.items() if name not in same or one != same[name]}
+    same = {"epoch": done.epochs, "step": done.steps, "checkpoint": str(done.checkpoint)}
+    rest = {
+        name: one for name, one in found.items()
+        if name not in same or one != same[name]  # else the first line says it
+    }  # fmt: skip
     yield facts([("checkpoint", f"{done.checkpoint} ({place})"), *_rows(rest)])
     for name, value in found.items():
         if _is_table(value):

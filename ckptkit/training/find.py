@@ -22,10 +22,14 @@ def find_trainer(name: str) -> Trainer:
 
 
 def _advice(name: str, known: Iterable[str]) -> str:
+    rows = plugin_table()
+    off = [row.name for row in rows if row.state == "disabled"]
+    if name in off:
+        return f"the plugin {name} is left out by CKPTKIT_DISABLE_PLUGINS: take it out of there"
     near = get_close_matches(name, list(known), 1)
     if near:
         return f"did you mean {near[0]}?"
-    failed = [row.name for row in plugin_table() if row.state == "failed"]
+    failed = [row.name for row in rows if row.state == "failed"]
     if failed:
         return f"ckptkit plugins says why these plugins failed: {', '.join(failed)}"
     return "install the package that offers it; ckptkit plugins shows what there is"

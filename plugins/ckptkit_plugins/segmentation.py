@@ -15,7 +15,7 @@ def ckptkit_trainers() -> Iterable[Trainer]:
     return (
         Trainer(
             name="segmentation",
-            title="find buildings in aerial pictures: SegFormer, BuildFormer, U-Net",
+            title="Find buildings in aerial pictures: SegFormer, BuildFormer, U-Net",
             config=f"{_HOME}.config:Config",
             train=f"{_HOME}.train:train",
             actions=(
