@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ def command(as_json: bool) -> None:
         from ckptkit.cli.screen import show
 
         show(render(rows, _trainers(rows)))
+        for name in _left_out() - {"all", *(row.name for row in rows)}:
+            click.echo(f"CKPTKIT_DISABLE_PLUGINS: {name} is the name of no plugin", err=True)
     try:
         registry().containers()
         registry().dialects()
@@ -42,6 +45,12 @@ def command(as_json: bool) -> None:
         if as_json:  # it is in the rows already, and there is one object alone
             raise click.exceptions.Exit(exc.exit_code) from exc
         raise
+
+
+def _left_out() -> set[str]:
+    """The names that the environment leaves out."""
+    named = os.environ.get("CKPTKIT_DISABLE_PLUGINS", "").split(",")
+    return {name.strip() for name in named if name.strip()}
 
 
 def _trainers(rows: Sequence[PluginRow]) -> list[dict[str, Any]]:

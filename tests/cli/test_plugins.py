@@ -68,6 +68,8 @@ def test_a_conflict_is_told_and_has_its_own_code(spawn, installed, zoo):
     assert spawn("inspect", zoo / "training.pt", PYTHONPATH=path).code == 50
     cured = spawn("inspect", zoo / "training.pt", PYTHONPATH=path, CKPTKIT_DISABLE_PLUGINS="thief")
     assert cured.code == 0
+    misspelt = spawn("plugins", PYTHONPATH=path, CKPTKIT_DISABLE_PLUGINS="thief, theif")
+    assert misspelt.err == "CKPTKIT_DISABLE_PLUGINS: theif is the name of no plugin\n"
     listed = spawn("plugins", "--json", PYTHONPATH=path, CKPTKIT_DISABLE_PLUGINS="all")
     assert rows(listed)["thief"]["state"] == "disabled"
 

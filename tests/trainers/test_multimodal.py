@@ -46,7 +46,7 @@ def inode(checkpoint, name):
 
 
 def test_a_sheet_of_retrievals_is_a_picture_with_green_frames_and_captions(once):
-    with Image.open(once.run / "samples" / "epoch_2.png") as page:
+    with Image.open(once.run / "samples" / "epoch_002.png") as page:
         colours = {colour for _, colour in page.convert("RGB").getcolors(1 << 20)}
         assert page.width > 300
     assert {(0, 128, 0), (255, 255, 255), (0, 0, 0)} <= colours

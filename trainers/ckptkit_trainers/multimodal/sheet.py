@@ -64,4 +64,4 @@ def progress_sheet(points: Points, pairs: Pairs, folder: Path, epoch: int) -> No
             caption = f"{likeness[place]:.2f} {found.caption}"
             tiles.append(Tile(pairs.shown(found), caption, right))
         rows.append((pairs.pairs[query].caption, tiles))
-    save_picture(draw_sheet(rows), folder / f"epoch_{epoch}.png")
+    save_picture(draw_sheet(rows), folder / f"epoch_{epoch:03d}.png")
