@@ -133,7 +133,9 @@ def test_the_fields_on_request_are_those_that_are_printed(call, zoo):
 
 
 def test_the_fields_of_a_dry_run_are_those_that_are_printed(call, tiny):
-    text = " ".join(section("train").split("With `--dry-run` they are: ")[1].split("\n\n")[0].split())
+    text = " ".join(
+        section("train").split("With `--dry-run` they are: ")[1].split("\n\n")[0].split()
+    )
     printed = json.loads(call("train", "tiny", "--dry-run", "--json", "--out", tiny).stdout)
     assert fields(text) == list(printed)
 
