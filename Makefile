@@ -34,7 +34,7 @@ demo: $(VENV)/.core ## Open real checkpoints of other people; train, kill, resum
 	$(BIN)/python examples/kill_and_resume.py --out demo-out/kill
 
 test: $(VENV)/.dev corpus ## Set up and pass every test
-	CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 corpus: | $(BIN)/python ## Fetch the real checkpoints that the tests read (150 MB)
 	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS)

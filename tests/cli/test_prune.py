@@ -325,7 +325,7 @@ def test_while_a_trainer_holds_the_folder_nothing_goes_but_a_dry_run_looks(spawn
 
 
 def on_terminal(answer, *words):
-    """Run with a terminal; give one answer when asked."""
+    """Run with a terminal; give the answer when asked, and no when asked again."""
     ours, theirs = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-m", "ckptkit.cli.main", *map(str, words)],
@@ -343,6 +343,7 @@ def on_terminal(answer, *words):
         out += piece
         if b"[y/N]" in piece:
             os.write(ours, answer)
+            answer = b"n\n"
     os.close(ours)
     return done.wait(timeout=60), out.decode()
 
