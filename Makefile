@@ -57,6 +57,7 @@ fuzz: $(VENV)/.dev ## A million hostile inputs (tens of minutes)
 	$(BIN)/python -m tests.attacks.fuzz --count 1000000
 
 soak: $(VENV)/.dev ## Kill a training 500 times at random moments, and compare bits (half an hour)
+	CKPTKIT_SLOW=1 $(BIN)/python -m pytest -q tests/run/test_ranks.py
 	$(BIN)/python -m tests.run.soak.driver --kills 500
 
 chaos: $(VENV)/.dev ## Crash two trainings at every file boundary, and judge what resumes (hours; PARTS=gpt POINTS=9)

@@ -115,17 +115,20 @@ def test_a_run_without_a_checkpoint_is_no_source_of_settings(place):
         checkpoint_to_use(find_subject(str(run)))
 
 
-def damage(path):
-    with (path / "model.safetensors").open("r+b") as file:
-        file.seek(-2, os.SEEK_END)
-        file.write(b"\x55\xaa")
+def damage_all_but_the_first(run):
+    """Damage the newest under each of its names: the copied run holds them as files of their own."""
+    for path in (run / "checkpoints").glob("*/model.safetensors"):
+        if path.parent.name != "checkpoint_epoch_1":
+            with path.open("r+b") as file:
+                file.seek(-2, os.SEEK_END)
+                file.write(b"\x55\xaa")
 
 
 def test_what_is_used_of_a_run_is_the_newest_that_is_whole(place):
     run = only_run(place / "tiny")
     assert checkpoint_to_use(find_subject(str(run))).name == "checkpoint_epoch_2"
     assert checkpoint_to_use(find_subject(str(run)), "best").name == "best_model"
-    damage(run / "checkpoints" / "checkpoint_epoch_2")
+    damage_all_but_the_first(run)
     assert checkpoint_to_use(find_subject(str(run))).name == "checkpoint_epoch_1"
 
 
@@ -166,7 +169,7 @@ def test_with_nothing_to_go_on_from_auto_begins_and_says_so(tiny, tmp_path):
 
 
 def test_a_damaged_newest_is_passed_over_and_told(tiny, place):
-    damage(only_run(place / "tiny") / "checkpoints" / "checkpoint_epoch_2")
+    damage_all_but_the_first(only_run(place / "tiny"))
     planned = start(tiny, place, "auto")
     assert planned.resume.endswith("checkpoint_epoch_1")
     assert any(note.startswith("skipped checkpoint_epoch_2: damaged") for note in planned.notes)
