@@ -30,7 +30,8 @@ from ckptkit.errors import MigrationError
 from ckptkit.hooks.manager import trainers
 from ckptkit.protocols import Trainer
 from ckptkit.testing.killing import MOMENTS
-from ckptkit.testing.trainings import ALL, Blow, Trainings, resolve
+from ckptkit.testing.trainings import ALL, Blow, Trainings
+from ckptkit.training.named import settings_class
 
 #: How many calls of each kind a training of about ten steps is sure to make.
 WITHIN = {"forward": 60, "step": 16, "mark": 8, "save": 60}
@@ -98,7 +99,7 @@ class TrainerContract:
         look = f"import sys, {module}; sys.exit('torch' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", look], check=False)  # noqa: S603
         assert done.returncode == 0, f"{module} imports torch"
-        config = resolve(offer.config)
+        config = _config_of(offer)
         mute = [field.name for field in fields(config) if not field.metadata.get("help")]
         assert mute == []
         config(**self.tiny)
@@ -113,7 +114,7 @@ class TrainerContract:
             assert offer.versions.items() <= checkpoint.versions.items()
             settings = checkpoint.state("config")["settings"]
         assert {name: settings[name] for name in self.tiny} == dict(self.tiny)
-        assert set(settings) == {field.name for field in fields(resolve(offer.config))}
+        assert set(settings) == {field.name for field in fields(_config_of(offer))}
 
     def test_killed_at_random_it_ends_in_the_same_bits(
         self, trainings: Trainings, whole: Path, tmp_path: Path
@@ -173,7 +174,7 @@ class TrainerContract:
         self, offer: Trainer, trainings: Trainings, whole: Path, tmp_path: Path
     ) -> None:
         """What belongs to the architecture is refused with the difference, the rest may change."""
-        policies = {f.name: f.metadata.get("resume", "free") for f in fields(resolve(offer.config))}
+        policies = {f.name: f.metadata.get("resume", "free") for f in fields(_config_of(offer))}
         fixed = {name for name, policy in policies.items() if policy == "architecture"}
         assert set(self.architecture) <= fixed
         assert bool(fixed) == bool(self.architecture), "give one of them another value"
@@ -244,6 +245,10 @@ sys.meta_path.insert(0, Blocked())
 from ckptkit.cli.main import app
 app.main(["inspect", sys.argv[2]])
 """
+
+
+def _config_of(offer: Trainer) -> Any:
+    return settings_class(offer, offer.config, "config")
 
 
 def final_of(folder: Path) -> Path:

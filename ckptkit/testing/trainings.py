@@ -6,7 +6,6 @@ that it reads; ``Trainings`` speaks with it. The process that forks computes not
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
@@ -21,9 +20,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TextIO
 
-from ckptkit.hooks.manager import trainers
 from ckptkit.protocols import Trainer
 from ckptkit.testing.killing import Moment, signal_at
+from ckptkit.training.build import Layer, build
+from ckptkit.training.find import find_action, find_trainer
+from ckptkit.training.named import named
+from ckptkit.training.run_it import do, plan_deed
 
 ALL = -1  # processes of a training
 
@@ -103,7 +105,7 @@ class Trainings:
 
 def serve(name: str, lines: TextIO, answers: TextIO) -> None:
     """Fork for every line, wait for the end, and answer with its code."""
-    trainer = next(one for one in trainers() if one.name == name)
+    trainer = find_trainer(name)
     _import_what_is_slow()
     work = {"train": _trainer_of(trainer), "act": _actor_of(trainer)}
     for line in lines:
@@ -163,7 +165,7 @@ def _end_after(seconds: float) -> None:
 
 
 def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
-    config, train = resolve(trainer.config), resolve(trainer.train)
+    train = named(trainer, trainer.train, "train")
 
     def work(asked: Mapping[str, Any]) -> None:
         blow = None if asked["blow"] is None else Blow(*asked["blow"])
@@ -175,7 +177,8 @@ def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
     def one(asked: Mapping[str, Any], blow: Blow | None, *, group: bool) -> None:
         if blow is not None and blow.rank in (ALL, int(os.environ.get("RANK", "0"))):
             signal_at(blow.moment, blow.countdown, blow.number, group=group)
-        train(config(**typed(config, asked["settings"])), asked["folder"], resume=asked["resume"])
+        config = build(trainer, [_settings(asked)]).config
+        train(config, asked["folder"], resume=asked["resume"])
 
     return work
 
@@ -203,33 +206,18 @@ def _train_together(processes: int, work: Callable[[], None]) -> None:
 
 
 def _actor_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
-    config = resolve(trainer.config)
-    known = {a.name: (resolve(a.options), resolve(a.call)) for a in trainer.actions}
-
     def work(asked: Mapping[str, Any]) -> None:
-        options, call = known[asked["action"]]
-        settings = config(**typed(config, asked["settings"]))
-        result = call(
-            Path(asked["checkpoint"]), settings, options(**typed(options, asked["options"]))
-        )
-        Path(asked["result"]).write_text(json.dumps(result))
+        deed = plan_deed(
+            trainer, find_action(trainer, asked["action"]), Path(asked["checkpoint"]),
+            settings=[_settings(asked)], options=Layer("the options", asked["options"]),
+        )  # fmt: skip
+        Path(asked["result"]).write_text(json.dumps(do(deed)))
 
     return work
 
 
-def resolve(name: str) -> Any:
-    """Import what "module:name" names."""
-    module, _, attribute = name.partition(":")
-    return getattr(import_module(module), attribute)
-
-
-def typed(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give lists back the form of tuples where the dataclass has these."""
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    return {
-        name: tuple(value) if isinstance(defaults.get(name), tuple) else value
-        for name, value in settings.items()
-    }
+def _settings(asked: Mapping[str, Any]) -> Layer:
+    return Layer("the settings", asked["settings"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 from ckptkit.cli.main import COMMANDS, app
 from ckptkit.cli.training_options import FRESH_OR_NOT, RESUMING, RUNNING, SETTINGS, params_of
 from ckptkit.hooks.manager import trainers
-from ckptkit.testing.trainings import resolve
+from ckptkit.training.option import options_of
 
 ROOT = Path(__file__).parents[2]
 TABLES = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
@@ -29,10 +28,9 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def options_of(trainer):
+def flags_of(trainer):
     kinds = [trainer.config, *(action.options for action in trainer.actions)]
-    names = {field.name for kind in kinds for field in fields(resolve(kind))}
-    return {f"--{name.replace('_', '-')}" for name in names}
+    return {one.flag for kind in kinds for one in options_of(trainer, kind)}
 
 
 def common_options():
@@ -81,7 +79,7 @@ def test_no_row_is_empty_and_every_test_that_is_named_exists():
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_every_option_of_a_page_exists(name):
     (trainer,) = [one for one in trainers() if one.name == name]
-    known = options_of(trainer) | common_options() | ELSEWHERE
+    known = flags_of(trainer) | common_options() | ELSEWHERE
     named = set(re.findall(r"--[a-z][a-z_-]*[a-z]", PAGES[name].read_text(encoding="utf-8")))
     assert len(named) > 3
     assert named - known == set()
@@ -97,7 +95,7 @@ def test_the_options_of_the_segmentation_scripts_are_options_here():
 def test_every_option_and_command_of_the_tables_exists():
     known = common_options() | ELSEWHERE
     for one in trainers():
-        known |= options_of(one)
+        known |= flags_of(one)
     assert set(re.findall(r"--[a-z][a-z_-]*[a-z]", TABLES)) - known == set()
     assert set(re.findall(r"ckptkit ([a-z]+)", TABLES.replace("-m ckptkit", "ckptkit"))) <= set(
         COMMANDS

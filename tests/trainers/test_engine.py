@@ -10,7 +10,7 @@ import ckptkit_trainers
 from ckptkit import errors
 from ckptkit.errors import InputError, MismatchError
 from ckptkit.hooks.manager import trainers
-from ckptkit.testing.trainings import resolve
+from ckptkit.training.named import settings_class
 from ckptkit_trainers.engine.place import device_of, placed
 from ckptkit_trainers.engine.settings import Settings, check_settings
 
@@ -45,7 +45,7 @@ def test_a_value_that_makes_no_sense_is_refused_with_what_does(name, value, told
 
 def test_the_defaults_of_every_trainer_make_sense():
     for trainer in trainers():
-        check_settings(resolve(trainer.config)())
+        check_settings(settings_class(trainer, trainer.config, "config")())
 
 
 def test_no_mistake_of_a_user_leaves_with_the_exit_code_of_a_defect():
