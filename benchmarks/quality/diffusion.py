@@ -4,22 +4,18 @@
 --work folder that holds a broken-off training it goes on there.
 """
 
-import argparse
 import json
 import os
-import platform
-import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the figures are those of one core
 
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 import ckptkit
+from benchmarks.quality.session import machine, options_of, timed, working_in, write_figures
 from ckptkit_trainers.diffusion.config import Config, EvaluateOptions
 from ckptkit_trainers.diffusion.digits import DIGITS, DIRECTIONS
 from ckptkit_trainers.diffusion.draw import Way, draw
@@ -34,52 +30,29 @@ MEASURE = EvaluateOptions(clips=160, samples_each=3, guidance=2.0, steps=20, dev
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/trainers"))
-    parser.add_argument("--work", type=Path)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        measure(asked.out, asked.work or Path(folder), asked.epochs)
+    asked = options_of(__doc__, epochs=EPOCHS).parse_args()
+    with working_in(asked.work) as work:
+        measure(asked.out, work, asked.epochs)
 
 
 def measure(out: Path, work: Path, epochs: int) -> None:
     config = Config(epochs=epochs, seed=SEED, device="cpu")
-    sessions = trained(config, work)
+    minutes = timed(work, lambda: train(config, work, resume="auto"))
     view = ckptkit.open_run(work)
     checkpoint = view.folder / "checkpoints" / "best_model"
     judged = evaluate(checkpoint, config, MEASURE)
     told = {
         "seed": SEED, "settings": asdict(config), "measured": asdict(MEASURE),
-        "minutes": round(sum(wall for wall, _ in sessions) / 60, 1),
-        "cpu_minutes": round(sum(cpu for _, cpu in sessions) / 60, 1),
-        "sessions": len(sessions), "threads": 1, "torch": torch.__version__,
-        "machine": platform.machine(),
+        **minutes, **machine(),
         "history": {name: view.history[name] for name in ("epoch", "train_loss", "val_loss")},
         **{name: judged[name] for name in ("epoch", "step", "val_loss", "val_loss_by_noise_level",
                                            "recognised")},
     }  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "diffusion.json").write_text(json.dumps(told, indent=1) + "\n")
+    write_figures(out, "diffusion", told)
     curve(told["history"], out / "diffusion" / "loss.png")
     pictures(checkpoint, config, out / "diffusion")
     print(json.dumps(judged, indent=1))
     print(f"{told['minutes']} minutes, {told['cpu_minutes']} of them computing")
-
-
-def trained(config: Config, work: Path) -> list[list[float]]:
-    """Train to the target; return seconds by the clock and of the processor, a pair a session."""
-    ledger = work / "sessions.json"
-    sessions = json.loads(ledger.read_text()) if ledger.is_file() else []
-    began, began_cpu = time.monotonic(), time.process_time()
-    try:
-        train(config, work, resume="auto")
-    finally:
-        spent = [time.monotonic() - began, time.process_time() - began_cpu]
-        work.mkdir(parents=True, exist_ok=True)
-        ledger.write_text(json.dumps([*sessions, spent]))
-    return [*sessions, spent]
 
 
 def curve(history: dict[str, list[float]], path: Path) -> None:

@@ -4,14 +4,11 @@
 folder that holds broken-off trainings it goes on there.
 """
 
-import argparse
 import json
 import os
-import platform
-import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the figures are those of one core
 
@@ -19,6 +16,7 @@ import torch
 from PIL import Image
 
 import ckptkit
+from benchmarks.quality.session import machine, options_of, timed, working_in, write_figures
 from ckptkit_trainers.engine.pictures import save_picture
 from ckptkit_trainers.segmentation.config import Config, EvaluateOptions
 from ckptkit_trainers.segmentation.data import Drawn, as_seen, open_data
@@ -38,42 +36,29 @@ SHOWN = (0, 3, 5, 9)  # held-out tiles in the pictures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/trainers"))
-    parser.add_argument("--work", type=Path)
+    parser = options_of(__doc__)
     parser.add_argument("--only", choices=list(TRAININGS), help="train this one, write no figures")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    if asked.only:
-        trained(asked.only, asked.work)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        figures = {
-            "threads": 1, "torch": torch.__version__, "machine": platform.machine(),
-            "colour_alone": colour_alone(open_data(Config(**SHARED))), "models": {
-                model: measure(model, asked.out, asked.work or Path(folder)) for model in TRAININGS
-            },
-        }  # fmt: skip
-    path = asked.out / "segmentation.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=1, default=str) + "\n")
-    print(json.dumps(figures, indent=1, default=str))
+    with working_in(asked.work) as work:
+        if asked.only:
+            trained(asked.only, work)
+            return
+        models = {model: measure(model, asked.out, work) for model in TRAININGS}
+    figures = {
+        **machine(), "colour_alone": colour_alone(open_data(Config(**SHARED))), "models": models,
+    }  # fmt: skip
+    write_figures(asked.out, "segmentation", figures)
+    print(json.dumps(figures, indent=1))
 
 
 def config_of(model: str) -> Config:
     return Config(model=model, sample_every=0, tensorboard=False, **SHARED, **TRAININGS[model])
 
 
-def trained(model: str, work: Path) -> dict[str, float]:
-    """Train one architecture to its end; return the minutes of all processes that took part."""
-    began, began_cpu = time.monotonic(), time.process_time()
-    train(config_of(model), work / model, resume="auto")
-    spent = {"minutes": time.monotonic() - began, "cpu_minutes": time.process_time() - began_cpu}
-    path = work / f"{model}.json"
-    before = json.loads(path.read_text()) if path.exists() else dict.fromkeys(spent, 0.0)
-    told = {name: round(before[name] + seconds / 60, 2) for name, seconds in spent.items()}
-    path.write_text(json.dumps(told))
-    return told
+def trained(model: str, work: Path) -> dict[str, Any]:
+    """Train one architecture to its end; return the minutes that it took."""
+    config, folder = config_of(model), work / model
+    return timed(folder, lambda: train(config, folder, resume="auto"))
 
 
 def measure(model: str, out: Path, work: Path) -> dict[str, object]:
