@@ -2,12 +2,14 @@
 
     python benchmarks/bench_stall.py [--folder DIR] [--nbytes N] [--rounds R]
 
-The stall of ckptkit is measured from outside: in a loop over ``Run.steps`` that saves at every
-step, the time from the end of one body to the beginning of the next. Between two saves the model
-is trained for a step: where nothing is, the C library may hand async_save the memory that it has
-just freed, and its stall goes down to that of a copy on two threads. Everything is in one process
-and interleaved, and every write in the background has ended before the next figure is taken. Read
-the ratios: they are medians of the ratios of single rounds.
+The stall of ckptkit is measured from outside, in a loop over ``Run.steps``: the time from the end
+of a body, behind which it saves, to the beginning of the next, and how long the optimizer's step in
+there then waits for the rest of the copy. What that copy takes of the memory's speed makes the
+forward and the backward pass between the two longer; it is printed below the table. Between two
+saves the model is trained for a step: where nothing is, the C library may hand async_save the
+memory that it has just freed, and its stall goes down to that of a copy on two threads. Everything
+is in one process and interleaved, and every write in the background has ended before the next
+figure is taken. Read the ratios: they are medians of the ratios of single rounds.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,6 @@ OURS, COPY = "ckptkit.Run, in the background", "one memcpy of the state"
 THEIRS = "torch.distributed.checkpoint.async_save"
 CACHED = "async_save, a stager that keeps its memory"
 LIMITS = (Limit(THEIRS, 0.35), Limit(COPY, 1.3))
-Stalls = dict[str, list[float]]
 
 
 def memcpy_of(state: dict[str, Any]) -> Callable[[], float]:
@@ -89,18 +91,51 @@ def wait_for_the_write() -> None:
             thread.join()
 
 
-def train_a_step(state: dict[str, Any]) -> None:
-    """Go once through the model, so that between two saves memory is used as in any training."""
+class Waits:
+    """How long the steps of an optimizer wait for the hooks of a run, entered in between."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer, self._began, self.last = optimizer, 0.0, 0.0
+        optimizer.register_step_pre_hook(self._begin)
+
+    def enclose(self) -> None:
+        """Measure all hooks that were registered since."""
+        self._optimizer.register_step_pre_hook(self._end)
+
+    def _begin(self, *_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, *_: Any) -> None:
+        self.last = time.perf_counter() - self._began
+
+
+def train_a_step(state: dict[str, Any]) -> float:
+    """Go once through the model, so that between two saves memory is used as in any training.
+
+    Returns the seconds of the forward and the backward pass.
+    """
+    began = time.perf_counter()
     x = torch.randn(4, 2, next(state["model"].parameters()).shape[1])
     for layer in state["model"]["layers"]:
         x = layer(x)
     x.square().mean().backward()
+    ended = time.perf_counter()
     state["optimizer"].step()
     state["optimizer"].zero_grad(set_to_none=True)
+    return ended - began
 
 
-def measure(folder: Path, nbytes: int, rounds: int) -> tuple[Stalls, str]:
-    """Seconds of stall of each way, one after the other in every round, after one uncounted."""
+@dataclass
+class Measured:
+    """Seconds, round by round: of stall for each way, and of a forward and backward pass."""
+
+    stalls: dict[str, list[float]]
+    beside: list[float] = field(default_factory=list)  # while the rest is copied
+    alone: list[float] = field(default_factory=list)
+
+
+def measure(folder: Path, nbytes: int, rounds: int) -> tuple[Measured, str]:
+    """Measure each way, one after the other in every round, after an uncounted one."""
     state = training_state(nbytes)
     optimizer, tensors = state["optimizer"], flat_tensors(state)
     found = sum(t.numel() * t.element_size() for t in tensors.values())
@@ -109,34 +144,39 @@ def measure(folder: Path, nbytes: int, rounds: int) -> tuple[Stalls, str]:
         THEIRS: async_save_of(state, folder / "theirs", cached=False),
         CACHED: async_save_of(state, folder / "theirs", cached=True),
     }
-    stalls: Stalls = {name: [] for name in (OURS, *others)}
+    measured = Measured({name: [] for name in (OURS, *others)})
     policy = ckptkit.SavePolicy(every_steps=1, final=False, background=True)
     keep = ckptkit.Retention(keep=ckptkit.KeepLast(1))
+    waits = Waits(optimizer)
     run = ckptkit.Run(
         folder / "ours", {"model": state["model"], "optimizer": optimizer}, save=policy,
         retention=keep, resume="never", tell=lambda _text: None,
     )  # fmt: skip
     with run:
+        waits.enclose()
         ended = 0.0
-        for step in run.steps(rounds + 2):
-            if step > 1:  # the first save makes the staging buffer
-                stalls[OURS].append(time.perf_counter() - ended)
+        for number, _ in enumerate(run.steps(2 * (rounds + 2))):  # each body makes two steps
+            stalls = {OURS: time.perf_counter() - ended}
+            beside = train_a_step(state)
+            stalls[OURS] += waits.last
             wait_for_the_write()
-            for name, way in others.items():
-                stall = way()
-                if step > 1:
-                    stalls[name].append(stall)
-            train_a_step(state)
+            stalls |= {name: way() for name, way in others.items()}
+            alone = train_a_step(state)
+            if number > 1:  # the first save makes the staging buffer
+                for name, stall in stalls.items():
+                    measured.stalls[name].append(stall)
+                measured.beside.append(beside)
+                measured.alone.append(alone)
             ended = time.perf_counter()
-    return stalls, f"{found / 1e9:.2f} GB in {len(tensors)} tensors"
+    return measured, f"{found / 1e9:.2f} GB in {len(tensors)} tensors"
 
 
-def show(title: str, stalls: Stalls, console: Console) -> bool:
+def show(title: str, measured: Measured, console: Console) -> bool:
     """Print the table; return whether every limit was kept."""
     table = Table(title=title, title_justify="left")
     for column in ("held up by", "median s", "ckptkit takes", "promised"):
         table.add_column(column, justify="left" if column == "held up by" else "right")
-    wanted, kept = dict(LIMITS), True
+    wanted, kept, stalls = dict(LIMITS), True, measured.stalls
     for name, seconds in stalls.items():
         ratio = statistics.median(a / b for a, b in zip(stalls[OURS], seconds, strict=True))
         promised = f"at most {wanted[name]:.2f}" if name in wanted else ""
@@ -150,6 +190,8 @@ def show(title: str, stalls: Stalls, console: Console) -> bool:
             promised,
         )
     console.print(table)
+    beside, alone = statistics.median(measured.beside), statistics.median(measured.alone)
+    console.print(f"forward and backward: {beside:.3f} s beside the copy, {alone:.3f} s else")
     return kept
 
 
@@ -159,10 +201,10 @@ def bench_stall(folder: Path, console: Console, *, nbytes: int = 1 << 30, rounds
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     try:
-        stalls, size = measure(place, nbytes, rounds)
+        measured, size = measure(place, nbytes, rounds)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    return show(f"{size}, saved behind the training", stalls, console)
+    return show(f"{size}, saved behind the training", measured, console)
 
 
 def main() -> None:

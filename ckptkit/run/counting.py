@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,10 +14,13 @@ class StepCounter:
     The first optimizer of the set counts, the others (a GAN's second) do not. ``torn`` is true
     while any of them is inside ``step()``: an exception from there leaves weights that are neither
     the old nor the new ones. ``moved``: one has completed a step since that was last set back.
+    ``before`` is called before each step.
     """
 
-    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
-        self.steps = 0
+    def __init__(
+        self, optimizers: Iterable[torch.optim.Optimizer], before: Callable[[], None]
+    ) -> None:
+        self.steps, self._before = 0, before
         self.torn = self.moved = False
         self._handles: list[Any] = []
         for number, optimizer in enumerate(optimizers):
@@ -26,6 +29,7 @@ class StepCounter:
             self._handles.append(optimizer.register_step_post_hook(end))
 
     def _begin(self, *_: Any) -> None:
+        self._before()
         self.torn = True
 
     def _end(self, *_: Any) -> None:

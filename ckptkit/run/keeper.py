@@ -70,6 +70,8 @@ class Keeper:
         why = why_save_step(self._policy, mark.steps, time.monotonic(), self._saved)
         if self._improved and self.means is not None:
             why = why or "the best so far"
+        if self._saver.owes:
+            why = why or "the save before was given up"
         self._save_or_stop(step_name(mark.steps), mark, save=bool(why))
 
     def at_rest(self, mark: Mark) -> bool:  # noqa: ARG002  the mark is an older step's

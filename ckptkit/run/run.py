@@ -115,7 +115,7 @@ class Run:
         self._saver.best = best_of(options.save)
         say = say_at_once(self.tell)
         self._watcher = StopWatcher(max_time_s=options.max_time_s, say=say)
-        self._counter = counter = StepCounter(optimizers)
+        self._counter = counter = StepCounter(optimizers, self._saver.before_step)
         self._keeper = Keeper(self._saver, options.save, self._watcher, self._ranks, self.tell)
         self._keeper.row_steps = options.row_steps
         self._loop = Loop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ckptkit.errors import TargetExistsError
 from ckptkit.run.aliases import point
 from ckptkit.run.background import Background, WhenBusy
 from ckptkit.run.best import follow_line
+from ckptkit.run.counting import optimizers_in
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.history import History, history_data, write_history
 from ckptkit.run.kept_streams import keep_streams
@@ -25,6 +27,7 @@ from ckptkit.run.ranks import Ranks
 from ckptkit.run.retention import Retention
 from ckptkit.run.sections import mark_sections, stored_streams, waiting_gradients
 from ckptkit.run.staging import Staging
+from ckptkit.run.step_only import StepOnly
 from ckptkit.storage.aside import set_aside
 from ckptkit.verbs.save import PendingSave, SaveOptions, begin_save
 from ckptkit.verbs.saving.report import SaveReport
@@ -56,6 +59,10 @@ class Saver:
         self._experiment, self._recipe, self._tell = experiment, recipe, tell
         self._ranks = ranks
         self._behind, self._staging = Background(), Staging()
+        self._step_only = StepOnly(optimizers_in(recipe.state))
+        self._copying = threading.Event()  # set when the newest background save has its copy
+        self._copying.set()
+        self.owes = False  # a save that was given up, and is due at the next step
         self.stalls_s: list[float] = []  # for how long each background save held up the training
         self.last: Path | None = None  # the newest regular checkpoint of this run
         self.history = History()
@@ -107,12 +114,14 @@ class Saver:
     def regular(self, name: str, mark: Mark, *, is_best: bool) -> bool:
         """Save under a regular name; then move ``latest_checkpoint`` and perhaps ``best_model``.
 
-        In the background only the copy of the state is waited for. Returns False where a save is
-        in flight and the policy is to skip then. Raises: as ``ckptkit.save``, of the save before.
+        In the background only the copy of the state is waited for; of what only an optimizer's
+        step writes, by the next step. Returns False where a save is in flight and the policy is to
+        skip then. Raises: as ``ckptkit.save``, of the save before.
         """
         streams = self._ranks.gather(stored_streams(mark))
         if not self._ranks.writes:
             return True
+        self.owes = False
         if not self._recipe.background:
             report = self._begin(name, mark, streams).write()
             self._sealed(report, history_data(self.history), is_best=is_best)
@@ -125,13 +134,43 @@ class Saver:
         began = time.monotonic()
         self._behind.join()  # its staging buffer is the one we need
         pending = self._begin(name, mark, streams)
-        self._staging.take(pending.document)
+        # The best of all is never given up: its copy does not depend on what the script does.
+        self._staging.take(pending.document, () if is_best else self._step_only.note())
         rows = history_data(self.history)  # now: the training goes on adding to it
-        self._behind.submit(lambda: self._sealed(pending.write(), rows, is_best=is_best))
+        copying = threading.Event()
+
+        def job() -> None:
+            if self._copied(name, copying):
+                self._sealed(pending.write(), rows, is_best=is_best)
+
+        self._behind.submit(job)
+        self._copying = copying
         self.stalls_s.append(time.monotonic() - began)
         return True
 
     _left_out: object = None
+
+    def before_step(self) -> None:
+        """Wait until what a step writes is copied."""
+        if not self._copying.is_set():
+            began = time.monotonic()
+            self._copying.wait()
+            self.stalls_s[-1] += time.monotonic() - began
+
+    def _copied(self, name: str, copying: threading.Event) -> bool:
+        """Copy the rest; False where something wrote to it meanwhile, which is told."""
+        try:
+            self._staging.finish()
+            if not self._step_only.written():
+                return True
+        finally:
+            copying.set()
+        self._tell(
+            f"{name} is left out: the state of an optimizer was written to outside of its step() "
+            "while it was copied; the next step is saved instead, and every copy is waited for now"
+        )
+        self.owes = True
+        return False
 
     def look(self) -> None:
         """Raise what a background save raised. Raises: as ``ckptkit.save``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -37,12 +37,14 @@ class Staging:
 
     def __init__(self) -> None:
         self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._later: list[_Piece] = []
 
-    def take(self, document: MapNode) -> int:
+    def take(self, document: MapNode, later: Collection[int] = ()) -> int:
         """Copy every tensor of ``document`` into the buffer, and let its nodes point there.
 
-        ``document`` was made by ``capture_state`` for this alone. Ties stay ties. Returns how
-        many bytes were copied; until they are written, nobody may call this again.
+        ``document`` was made by ``capture_state`` for this alone. Ties stay ties. Storages at the
+        addresses in ``later`` are copied by ``finish``. Returns how many bytes there are; until
+        they are written, nobody may call this again.
         """
         # a tied tensor may be one node at two places: it is turned to the copy once
         leaves = list({id(node): node for _, node in walk(document) if _has_bytes(node)}.values())
@@ -55,19 +57,26 @@ class Staging:
                 end += -(-node.nbytes // _ALIGN_NBYTES) * _ALIGN_NBYTES
         memory = self._room_for(end)
         staged: dict[Any, Storage] = {}
-        pieces: list[_Piece] = []
+        now: list[_Piece] = []
+        self._later = []
         for node in leaves:
             view = node.same_view()
             storage = staged.get(view)
             if storage is None:
                 start, nbytes = places[view]
                 part = memory[start : start + nbytes]
-                pieces += _pieces(logical_source(node), part)
+                wait = bool(later) and _address_of(node.storage) in later
+                (self._later if wait else now).extend(_pieces(logical_source(node), part))
                 storage = Storage(node.storage.key, nbytes, MemoryBytes(part), node.storage.device)
                 staged[view] = storage
             _point_at(node, storage)
-        _copy_all(pieces)
+        _copy_all(now)
         return end
+
+    def finish(self) -> None:
+        """Copy what ``take`` has left for later. Raises: what reading it raises."""
+        later, self._later = self._later, []
+        _copy_all(later)
 
     def _room_for(self, nbytes: int) -> memoryview:
         if self._buffer.numel() < nbytes:
@@ -106,6 +115,12 @@ def _copy(piece: _Piece) -> None:
         return
     source = memory[piece.offset : piece.offset + nbytes]
     ctypes.memmove(_address(target), _address(source), nbytes)
+
+
+def _address_of(storage: Storage) -> int:
+    """Where a live storage lies; 0 for one that is not in the host's memory."""
+    memory = getattr(storage.source, "memory", None)
+    return 0 if memory is None or memory.readonly else _address(memory)
 
 
 def _address(view: memoryview) -> int:

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from ckptkit.errors import FactoryError, MissingExtraError
@@ -157,12 +159,23 @@ def _import(name: str, factory: Factory) -> Any:
         raise FactoryError(factory.where, seen, "", advice) from exc
 
 
+class _AsItIs(SourceFileLoader):
+    """Compiles a file as it stands, and leaves nothing beside it.
+
+    Python's own cache takes a file that was edited within a second, and kept its length, for
+    the old one.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002  it has one module
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import_file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(path)
     # By its own name where that is free: dataclasses and pickles look modules up by name.
     name = path.stem if path.stem not in sys.modules else f"_ckptkit_factory_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_AsItIs(name, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python source file")
     module = importlib.util.module_from_spec(spec)

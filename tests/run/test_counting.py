@@ -7,6 +7,10 @@ from ckptkit.run.counting import StepCounter, optimizers_in
 from ckptkit.run.emergency import classify, is_out_of_memory, smaller_batch_command
 
 
+def nothing():
+    pass
+
+
 def optimizer():
     weight = torch.nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
@@ -15,7 +19,7 @@ def optimizer():
 
 def test_only_completed_steps_count():
     one = optimizer()
-    counter = StepCounter([one])
+    counter = StepCounter([one], nothing)
     one.step()
     one.step()
     assert (counter.steps, counter.torn) == (2, False)
@@ -26,7 +30,7 @@ def test_only_completed_steps_count():
 
 def test_a_step_that_fails_half_way_leaves_the_state_torn():
     one = optimizer()
-    counter = StepCounter([one])
+    counter = StepCounter([one], nothing)
     one.param_groups[0]["lr"] = "no number"
     with pytest.raises(TypeError):
         one.step()
@@ -35,7 +39,7 @@ def test_a_step_that_fails_half_way_leaves_the_state_torn():
 
 def test_of_several_optimizers_the_first_counts():
     first, second = optimizer(), optimizer()
-    counter = StepCounter([first, second])
+    counter = StepCounter([first, second], nothing)
     second.step()
     second.step()
     first.step()
@@ -44,7 +48,7 @@ def test_of_several_optimizers_the_first_counts():
 
 def test_a_scaler_that_skips_a_step_counts_none():
     one = optimizer()
-    counter = StepCounter([one])
+    counter = StepCounter([one], nothing)
     scaler = torch.amp.GradScaler("cpu")
     loss = (one.param_groups[0]["params"][0] * float("inf")).sum()
     scaler.scale(loss).backward()
