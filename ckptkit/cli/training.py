@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from ckptkit.cli.call_trainer import called, say
-from ckptkit.errors import SettingError
+from ckptkit.errors import SettingConflictError, SettingError
 from ckptkit.protocols import Trainer
+from ckptkit.run.settings import changed_architecture
 from ckptkit.run.tell import ask_on_terminal, settings_table
 from ckptkit.training.build import Layer
 from ckptkit.training.config_file import read_settings
+from ckptkit.training.option import options_of
 from ckptkit.training.run_it import train, trained_run
 from ckptkit.training.start import Start, plan_start
 
@@ -48,6 +50,8 @@ def begin(
             say(note.replace(_SCRIPT_WORD, "--resume"))
     try:
         called(trainer.name, lambda: train(start, _run_options(**run)))
+    except SettingConflictError as exc:
+        raise _with_options(exc, start) from exc
     except SystemExit as exc:  # a signal, or the time limit: its code is what ours will be
         if exc.code and _leads():
             _say_where(start, as_json=as_json, stopped=True)
@@ -62,6 +66,19 @@ def as_usage(exc: SettingError) -> Exception:
         return exc
     parts = (f"{exc.where}: {exc.seen}", f"expected {exc.expected}" if exc.expected else "")
     return click.UsageError("; ".join(filter(None, (*parts, exc.advice))))
+
+
+def _with_options(exc: SettingConflictError, start: Start) -> SettingConflictError:
+    """The same refusal, with the options that lead out of it in place of a script's words."""
+    options = {one.name: one for one in options_of(start.trainer, start.trainer.config)}
+    fixed = [c for c in changed_architecture(start.changes) if c.name in options]
+    if not fixed:
+        return exc
+    back = " ".join(options[c.name].words(c.saved) for c in fixed)
+    return SettingConflictError(
+        exc.where, exc.seen, exc.expected,
+        f"say {back}, or begin a new run; --force goes on if you know that the weights fit",
+    )  # fmt: skip
 
 
 def _ask(*, dry_run: bool) -> Any:

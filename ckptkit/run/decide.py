@@ -29,7 +29,10 @@ _SHOWN = 5  # runs, where a name is none of theirs
 
 
 class Decision(NamedTuple):
-    """Where the run lives, and what it goes on from (None: it is new)."""
+    """Where the run lives, and what it goes on from (None: it is new).
+
+    ``note`` is for the person in front of it: of a new run it says the folder, after ``why``.
+    """
 
     experiment: Experiment
     checkpoint: Path | None
@@ -37,6 +40,7 @@ class Decision(NamedTuple):
     note: str = ""
     newest: bool = False  # the newest was wanted, whichever that is
     new: bool = False  # the folder was made for it
+    why: str = ""  # it is new, or begins, if there is more to say than that
 
 
 Ask = Callable[[str], bool]  # asks a person; only called where there is a terminal
@@ -57,11 +61,10 @@ def decide(
     checkpoints of which none verifies.
     """
     if resume is None and ask is None:
-        note = _passed_over(root)
-        return Decision(make(root, now), None, note=note, new=True)
+        return _begun(make(root, now), _passed_over(root))
     word = _asked(root, ask) if resume is None else os.fspath(resume)
     if word == NEVER:
-        return Decision(make(root, now), None, new=True)
+        return _begun(make(root, now))
     if word == AUTO:
         return _auto(root, now, make)
     if word in _WORDS:
@@ -77,7 +80,14 @@ def _passed_over(root: Path) -> str:
         return ""
     if not has_checkpoints(found):
         return ""
-    return f'a new run; resume="auto" would go on with {found.folder}'
+    return f'resume="auto" would go on with {found.folder}'
+
+
+def _begun(experiment: Experiment, beside: str = "", *, why: str = "") -> Decision:
+    """A run that begins in a folder of its own. ``beside``: what else there is."""
+    note = f"a new run in {experiment.folder}"
+    note = f"{why}: {note}" if why else f"{note}; {beside}" if beside else note
+    return Decision(experiment, None, note=note, new=True, why=why or beside)
 
 
 def _asked(root: Path, ask: Ask | None) -> str:
@@ -102,14 +112,14 @@ def _newest(root: Path) -> tuple[Experiment, Choice] | None:
 def _auto(root: Path, now: datetime, make: Make) -> Decision:
     found = _newest(root)
     if found is None:
-        return Decision(make(root, now), None, note="nothing to resume: a new run", new=True)
+        return _begun(make(root, now), why="nothing to resume")
     experiment, choice = found
     if choice.chosen is not None:
         note = "" if experiment.folder == root else _named_later(root, experiment)
         return Decision(experiment, choice.chosen.path, choice.skipped, note, newest=True)
     if choice.skipped:
         raise _none_whole(experiment, choice)
-    note = "the newest run has no checkpoint yet: it begins"
+    note = f"the newest run has no checkpoint yet: it begins in {experiment.folder}"
     return Decision(experiment, None, note=note, newest=True)
 
 
@@ -161,8 +171,9 @@ def _named(root: Path, word: str, now: datetime, make: Make) -> Decision:
         home = path.absolute().parent
         if home.name == CHECKPOINTS and is_experiment(home.parent):
             return Decision(Experiment(home.parent), path)
-        note = f"{path.name} lies in no run folder: a new run goes on from it"
-        return Decision(make(root, now), path, note=note, new=True)
+        made = make(root, now)
+        note = f"{path.name} lies in no run folder: a new run in {made.folder} goes on from it"
+        return Decision(made, path, note=note, new=True)
     if is_experiment(root / word):
         return _in_run(Experiment(root / word), LATEST_WORD)
     if path.parent != Path():

@@ -82,19 +82,24 @@ def compare_settings(
     return changes
 
 
+def changed_architecture(changes: Iterable[Change]) -> list[Change]:
+    """Those of the changes that a resume refuses: of the architecture, and known on both sides."""
+    fixed = [c for c in changes if c.policy == "architecture"]
+    return [c for c in fixed if c.saved is not ABSENT and c.asked is not ABSENT]
+
+
 def require_architecture(changes: Iterable[Change], where: object, *, force: bool = False) -> None:
     """Refuse changes of the architecture, all of them at once.
 
     Raises: SettingConflictError.
     """
-    fixed = [c for c in changes if c.policy == "architecture" and c.saved is not ABSENT]
-    fixed = [c for c in fixed if c.asked is not ABSENT]
+    fixed = changed_architecture(changes)
     if not fixed or force:
         return
     told = ", ".join(f"{c.name} is {c.asked!r} and was {c.saved!r}" for c in fixed)
     raise SettingConflictError(
         where, told, "the architecture that the checkpoint was made by",
-        "give these the saved values, start a new run, or force it if you know the weights fit",
+        "give these the saved values, start a new run, or force=True if you know the weights fit",
     )  # fmt: skip
 
 

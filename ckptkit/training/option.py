@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from shlex import quote
 from typing import Any, NamedTuple, get_type_hints
 
 from ckptkit.errors import TrainerError
@@ -33,6 +34,14 @@ class Option(NamedTuple):
     def flag(self) -> str:
         """How it is said on a command line."""
         return "--" + self.name.replace("_", "-")
+
+    def words(self, value: Any) -> str:
+        """How it is given a value on a command line."""
+        if self.is_switch:
+            return self.flag if value else f"--no-{self.flag[2:]}"
+        if isinstance(value, (list, tuple)):
+            value = ",".join(map(str, value))
+        return f"{self.flag} {quote('none' if value is None else str(value))}"
 
     @property
     def is_switch(self) -> bool:

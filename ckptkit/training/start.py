@@ -75,10 +75,9 @@ def _word(decision: Decision, resume: str | os.PathLike[str] | None) -> str:
 def _told(decision: Decision, word: str) -> list[str]:
     """What the run, which is told ``word`` alone, will not say itself."""
     notes = [f"skipped {one.path.name}: {one.reason}" for one in decision.skipped]
-    is_new = decision.experiment.folder.name == NEW
-    if decision.note and (word == NEVER if decision.checkpoint is None else not is_new):
-        notes.insert(0, decision.note)
-    return notes
+    goes_on = decision.checkpoint is not None and decision.experiment.folder.name != NEW
+    text = decision.why if word == NEVER else decision.note if goes_on else ""
+    return [text, *notes] if text else notes
 
 
 def _changes(config: Any, stored: StoredSettings | None) -> tuple[Change, ...]:

@@ -91,9 +91,10 @@ def test_options_may_stand_before_the_path(call, place):
 
 
 def test_a_changed_architecture_is_refused_unless_it_is_forced(call, place):
-    result = call("resume", "latest", "--width", "8", "--epochs", "3")
+    result = call("resume", "latest", "--width", "8", "--act", "gelu", "--epochs", "3")
     assert result.exit_code == 39
     assert "width is 8 and was 5" in result.stderr
+    assert "; say --width 5 --act relu, or begin a new run; --force goes on if" in result.stderr
     assert call("resume", "latest", "--act", "gelu", "--epochs", "3", "--force").exit_code == 0
 
 

@@ -17,7 +17,7 @@ from tests.run.small import Worsening, came_from, only_run, raising_at, resumed,
 
 def test_auto_begins_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):
     first = resumed(tmp_path, "auto", 1)
-    assert first.told == ["nothing to resume: a new run"]
+    assert first.told == [f"nothing to resume: a new run in {first.last.folder}"]
     second = resumed(tmp_path, "auto", 2)
     assert came_from(second) == ("checkpoint_epoch_1", "epoch 1, step 3")
     only_run(tmp_path)
@@ -26,6 +26,7 @@ def test_auto_begins_where_there_is_nothing_and_goes_on_where_there_is(tmp_path)
 def test_never_begins_a_new_run_beside_the_old_one(tmp_path):
     trained(tmp_path, 1)
     again = resumed(tmp_path, "never", 1)
+    assert again.told == [f"a new run in {again.last.folder}"]
     assert len(list(tmp_path.iterdir())) == 2
     assert len(again.seen) == 3
 
@@ -74,7 +75,8 @@ def test_a_path_outside_of_any_run_begins_a_new_run_with_it(tmp_path):
     run = trained(tmp_path / "a", 2)
     shutil.copytree(run / "checkpoints" / "checkpoint_epoch_2", tmp_path / "given")
     again = resumed(tmp_path / "b", tmp_path / "given")
-    assert "given lies in no run folder: a new run goes on from it" in again.told
+    where = again.last.folder
+    assert f"given lies in no run folder: a new run in {where} goes on from it" in again.told
     assert len(again.seen) == 3
 
 
@@ -135,7 +137,7 @@ def test_nothing_said_and_nobody_to_ask_begins_a_new_run(tmp_path):
     again = resumed(tmp_path, None, 1)
     assert len(again.seen) == 3
     assert len(list(tmp_path.iterdir())) == 2
-    assert again.told == [f'a new run; resume="auto" would go on with {old}']
+    assert again.told == [f'a new run in {again.last.folder}; resume="auto" would go on with {old}']
 
 
 ANSWERS = [("y\n", True), ("n\n", False), ("\n", False), ("what?\nYes\n", True), ("\x04", False)]

@@ -50,6 +50,20 @@ def test_every_field_of_the_dataclass_is_an_option_with_what_it_says(tiny):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("width", 8, "--width 8"), ("batch_size", 4, "--batch-size 4"),
+        ("shuffle", True, "--shuffle"), ("shuffle", False, "--no-shuffle"),
+        ("betas", (0.9, 0.99), "--betas 0.9,0.99"), ("clip", None, "--clip none"),
+        ("data", "a b", "--data 'a b'"), ("data", "", "--data ''"),
+    ],
+)  # fmt: skip
+def test_a_value_is_said_as_a_shell_takes_it(tiny, name, value, words):
+    (option,) = (one for one in options_of(tiny, tiny.config) if one.name == name)
+    assert option.words(value) == words
+
+
+@pytest.mark.parametrize(
     ("hint", "text", "value"),
     [
         (int, "7", 7), (int, "-1", -1), (float, "1e-3", 0.001), (float, "3", 3.0),

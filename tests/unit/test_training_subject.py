@@ -164,7 +164,7 @@ def test_a_new_run_begins_with_the_defaults(tiny, place, resume):
 
 def test_with_nothing_to_go_on_from_auto_begins_and_says_so(tiny, tmp_path):
     planned = plan_start(tiny, tmp_path / "none", [], resume="auto")
-    assert planned.notes == ("nothing to resume: a new run",)
+    assert planned.notes == ("nothing to resume",)
     assert (planned.resume, (tmp_path / "none").exists()) == ("never", False)
 
 
