@@ -35,6 +35,8 @@ class Block:
     """Rows of cells under headings, laid out when the width is known.
 
     ``optional``: headings of columns that are left out where they do not fit, the last one first.
+    ``has_paths``: the first column is of paths, which where they do not fit stand under their
+    folders (``in_folders``): each folder is a row of one cell.
     """
 
     headings: Sequence[str]
@@ -42,6 +44,8 @@ class Block:
     numbers: Sequence[str] = ()
     optional: Sequence[str] = ()
     has_headings: bool = True
+    has_paths: bool = False
+    in_folders: bool = False
     last_is_total: bool = False
 
     def can_fold(self, column: int) -> bool:
@@ -63,6 +67,9 @@ def laid_out(block: Block, width: int | None) -> Iterator[Text]:
         yield from _styled([Text(name, "dim") for name in block.headings], block, widths)
     for position, row in enumerate(block.rows):
         is_total = block.last_is_total and position == len(block.rows) - 1
+        if _is_folder(row, block):
+            yield from (Text(str(line), "bold") for line in _folder_lines(row, width))
+            continue
         for line in _styled(row, block, widths):
             if is_total:
                 line.stylize("bold")
@@ -75,6 +82,9 @@ def plain_lines(block: Block, width: int | None) -> Iterator[str]:
     rights = [name in block.numbers for name in block.headings]
     head: list[list[Cell]] = [[*block.headings]] if block.has_headings else []
     for row in chain(head, block.rows):
+        if _is_folder(row, block):
+            yield from map(str, _folder_lines(row, width))
+            continue
         cells = [cell if isinstance(cell, str) else cell.plain for cell in row]
         columns = [folded(cell, room) for cell, room in zip(cells, widths, strict=True)]
         for pieces in zip_longest(*columns, fillvalue=""):
@@ -111,6 +121,27 @@ def folded(cell: Cell, width: int) -> list[Cell]:
 def width_of(plain: str) -> int:
     """How many cells of a terminal a text takes."""
     return len(plain) if plain.isascii() else cell_len(plain)
+
+
+def _is_folder(row: Sequence[Cell], block: Block) -> bool:
+    return len(row) < len(block.headings)
+
+
+def _folder_lines(row: Sequence[Cell], width: int | None) -> list[Cell]:
+    return folded(row[0], width or len(row[0]))
+
+
+def _under_folders(block: Block) -> Block:
+    """The same with each path as a name, below the folder that it shares with its neighbours."""
+    rows: list[list[Cell]] = []
+    above = ""
+    for path, *rest in block.rows:
+        folder, slash, name = str(path).rpartition("/")
+        if folder + slash != above:
+            above = folder + slash
+            rows.append([above or "./"])
+        rows.append([name, *rest])
+    return replace(block, rows=rows, has_paths=False, in_folders=True)
 
 
 def _styled(row: Sequence[Cell], block: Block, widths: Sequence[int]) -> Iterator[Text]:
@@ -168,11 +199,13 @@ def _best_break(plain: str, start: int, end: int, width: int) -> int:
 
 
 def _fitted(block: Block, width: int | None) -> tuple[Block, list[int]]:
-    """Fold between words first, then leave out optional columns, then break words."""
+    """Put paths under folders first, fold between words, leave out columns, break words."""
     needed = _needed(block)
     if width is None:
         return block, needed
     room = width - _INDENT
+    if block.has_paths and sum(needed) + _GAP * (len(needed) - 1) > room:
+        return _fitted(_under_folders(block), width)
     optional = [name for name in block.optional if name in block.headings]
     while True:
         free = room - _GAP * (len(needed) - 1)
@@ -188,6 +221,8 @@ def _needed(block: Block) -> list[int]:
     """The width of each column with nothing folded."""
     widths = [width_of(name) if block.has_headings else 0 for name in block.headings]
     for row in block.rows:
+        if _is_folder(row, block):
+            continue
         for i, cell in enumerate(row):
             plain = cell if isinstance(cell, str) else cell.plain
             wide = max(map(width_of, plain.split("\n"))) if "\n" in plain else width_of(plain)
@@ -201,14 +236,16 @@ def _leasts(block: Block, needed: Sequence[int], *, by_words: bool) -> list[int]
         least = wide
         if block.can_fold(i):
             least = _LEAST_FIRST if i == 0 else _LEAST
-            if by_words and len(block.rows) <= _MANY_ROWS:
+            if by_words and i == 0 and block.in_folders:
+                least = wide  # a name in one piece says more than a column that may go
+            elif by_words and len(block.rows) <= _MANY_ROWS:
                 least = max(least, min(_longest_word(block, i), _MAX_WORD))
         leasts.append(min(wide, least))
     return leasts
 
 
 def _longest_word(block: Block, column: int) -> int:
-    texts = [row[column] for row in block.rows]
+    texts = [row[column] for row in block.rows if not _is_folder(row, block)]
     plain = "\n".join(text if isinstance(text, str) else text.plain for text in texts)
     return max(
         (width_of(word.rstrip()) for word in _WORD.findall(plain)), default=0

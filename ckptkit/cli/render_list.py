@@ -21,7 +21,7 @@ _STATES = {"whole": "green", "damaged": "bold red", "leftover": "yellow", "recov
 def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
     """Yield the table and a line that sums it up."""
     yield table(
-        ("checkpoint", "epoch", "step", "size", "modified", "what it is", "whole"),
+        ("checkpoint", "epoch", "step", "size", "modified", "kind", "whole"),
         [
             (
                 safe(_short(row.path, listing.root)),
@@ -35,6 +35,8 @@ def render(listing: Listing, rows: Sequence[ListRow]) -> Iterator[Any]:
             for row in rows
         ],
         numbers=("epoch", "step", "size"),
+        optional=("kind",),
+        has_paths=True,
     )
     yield ""
     for line in _summary(listing, rows):

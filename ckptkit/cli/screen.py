@@ -38,11 +38,13 @@ def table(
     numbers: Sequence[str] = (),
     optional: Sequence[str] = (),
     last_is_total: bool = False,
+    has_paths: bool = False,
 ) -> Any:
     """A table without lines, and without the columns in which no row says anything.
 
     The columns called ``numbers`` are right-aligned. On a narrow terminal names and sentences
-    fold; those called ``optional`` are left out where that is not enough.
+    fold; those called ``optional`` are left out where that is not enough. ``has_paths``: the first
+    column is of paths, which stand under their folders there.
     """
     cells = [[_cell(cell) for cell in row] for row in rows]
     told = [i for i in range(len(headings)) if any(row[i] for row in cells)]
@@ -52,6 +54,7 @@ def table(
         numbers=numbers,
         optional=optional,
         last_is_total=last_is_total,
+        has_paths=has_paths,
     )
 
 

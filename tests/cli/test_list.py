@@ -11,7 +11,10 @@ import zipfile
 import pytest
 import torch
 
+from ckptkit.cli.columns import laid_out, plain_lines
 from ckptkit.cli.human import size_text
+from ckptkit.cli.render_list import render
+from ckptkit.verbs.listing import list_checkpoints
 
 
 def rows(call, *words):
@@ -50,6 +53,49 @@ def test_the_files_inside_a_folder_checkpoint_are_not_listed_again(call, zoo):
     names = [row["path"] for row in rows(call, zoo)]
     assert not [name for name in names if "sealed/" in name]
     assert len(names) == len(set(names)) == len(os.listdir(zoo))
+
+
+@pytest.fixture
+def runs(tmp_path, zoo):
+    """Two runs, as they lie below ``runs/``."""
+    for stamp in ("20261122_120500_v1", "20261122_130500_v1"):
+        for name in ("best_model", "interrupted_checkpoint"):
+            place = tmp_path / "runs" / "restoration" / stamp / "checkpoints" / name
+            shutil.copytree(zoo / "sealed", place)
+    return tmp_path
+
+
+def drawn(folder, width, lines=laid_out):
+    """The table as it is drawn in ``width`` columns."""
+    listing = list_checkpoints(folder)
+    return [str(line) for line in lines(next(iter(render(listing, listing.rows))), width)]
+
+
+@pytest.mark.parametrize("lines", [laid_out, plain_lines])
+def test_on_a_narrow_terminal_each_checkpoint_is_one_line_below_its_run(runs, lines):
+    heading, *told = drawn(runs, 80, lines)
+    assert heading.split()[0] == "checkpoint"
+    folders = [f"runs/restoration/2026112{n}00_v1/checkpoints/" for n in ("2_1205", "2_1305")]
+    assert [told[0], told[3]] == folders
+    rows = [told[1], told[2], told[4], told[5]]
+    names = ["best_model", "interrupted_checkpoint"] * 2
+    assert [row.split()[0] for row in rows] == names
+    assert all(row.endswith("yes") and len(row) <= 80 for row in rows)
+    assert len(told) == 6
+
+
+def test_where_paths_fit_and_in_a_pipe_each_line_has_its_whole_path(runs, call):
+    path = "runs/restoration/20261122_130500_v1/checkpoints/interrupted_checkpoint"
+    for told in (drawn(runs, 200), drawn(runs, None), call("list", runs).stdout.splitlines()):
+        assert len([line for line in told if line.startswith(f"  {path}  ")]) == 1
+        assert not [line for line in told if line.rstrip().endswith("/")]
+
+
+def test_what_lies_in_the_folder_itself_is_set_off_from_the_runs_below_it(runs, zoo):
+    shutil.copytree(zoo / "sealed", runs / "zzz")
+    told = drawn(runs, 80)
+    assert told[-2] == "./"
+    assert told[-1].split()[0] == "zzz"
 
 
 @pytest.fixture
