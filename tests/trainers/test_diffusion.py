@@ -120,7 +120,7 @@ def test_prompts_are_taken_in_turn_and_unknown_words_are_refused_with_the_known(
         "three moving left", "one moving up", "three moving left"]  # fmt: skip
     with pytest.raises(SettingError, match=r"eleven: not in any caption .* zero, one, two"):
         sample(run, Config(**TINY), SampleOptions(prompt="eleven moving left", **options))
-    with pytest.raises(SettingError, match="steps: 0; expected 1 or more"):
+    with pytest.raises(SettingError, match="--steps: is 0; expected 1 or more"):
         sample(run, Config(**TINY), SampleOptions(**options | {"steps": 0}))
 
 

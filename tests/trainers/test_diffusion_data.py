@@ -1,17 +1,20 @@
 """What the diffusion trainer reads: digits in motion, folders of GIFs, words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from ckptkit.errors import CorruptFileError, NotFoundError, TruncatedFileError, UnknownFormatError
+from ckptkit.errors import NotFoundError, SettingError, UnknownFormatError
 from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.data import TrainingClips, read_data
 from ckptkit_trainers.diffusion.digits import MovingDigits
 from ckptkit_trainers.diffusion.folder import GifFolder, Shape, read_folder
 from ckptkit_trainers.diffusion.gifs import read_gif, write_gif
-from ckptkit_trainers.diffusion.model import from_patches, to_patches
+from ckptkit_trainers.diffusion.model import check, from_patches, to_patches
+from ckptkit_trainers.diffusion.prompts import prompts_of
 from ckptkit_trainers.diffusion.words import OwnWords
 
 SHAPE = Shape(frames=4, size=8, color=False)
@@ -150,6 +153,51 @@ def test_a_list_of_captions_wins_and_may_name_its_columns(folder):
     assert sorted(captions_of(train) + captions_of(held_out)) == ["goodbye", "hello, you"]
 
 
+def test_several_captions_of_one_gif_lie_on_the_same_side(folder):
+    lines = [f"sign{number}.gif,{words}\n" for number in range(5) for words in "abc"]
+    (folder / "captions.csv").write_text("".join(lines))
+    train, held_out = read_folder(folder, SHAPE)
+    assert (len(train), len(held_out)) == (12, 3)
+    assert not {pair.path for pair in train.pairs} & {pair.path for pair in held_out.pairs}
+
+
+def test_what_a_spreadsheet_writes_is_read(folder):
+    listed = "".join(f"sign{number}.gif,hello {number}\n" for number in range(5))
+    (folder / "captions.csv").write_text("\ufeff" + listed, encoding="utf-8")
+    assert sum(map(len, read_folder(folder, SHAPE))) == 5
+
+
+def test_an_ending_in_capitals_is_an_ending(folder):
+    (folder / "sign2.gif").rename(folder / "sign2.GIF")
+    assert sum(map(len, read_folder(folder, SHAPE))) == 5
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "sign1.txt"])
+def test_captions_in_another_encoding_are_refused_by_the_files_name(folder, name):
+    (folder / name).write_bytes("sign0.gif,café\n".encode("latin-1"))
+    with pytest.raises(UnknownFormatError, match=rf"{name}: is no UTF-8 text .*save it again"):
+        read_folder(folder, SHAPE)
+
+
+def test_what_is_drawn_of_a_folder_are_captions_that_it_holds(folder):
+    config = Config(data=str(folder), frames=4, size=8)
+    read = read_data(config)
+    held_out = [pair.caption for pair in read.held_out.pairs]
+    assert prompts_of(config, read.held_out) == held_out
+    assert prompts_of(replace(config, prompts="wave; a bow"), read.held_out) == ["wave", "a bow"]
+    assert "three moving left" in prompts_of(Config(), read_data(Config()).held_out)
+
+
+def test_a_frame_that_is_smaller_than_a_digit_is_refused():
+    with pytest.raises(SettingError, match="--size: is 4; expected 8 or more"):
+        read_data(Config(size=4))
+
+
+def test_more_steps_than_levels_of_noise_are_refused():
+    with pytest.raises(SettingError, match="--sample-steps: is 200; expected at most 100"):
+        check(Config(timesteps=100, sample_steps=200))
+
+
 def test_words_of_a_folder_are_counted_from_its_training_captions(folder):
     read = read_data(Config(data=str(folder), frames=4, size=8))
     assert read.words[:3] == ["a", "man", "signs"]
@@ -170,7 +218,7 @@ def test_wrong_folders_say_what_was_looked_for(tmp_path, folder):
     with pytest.raises(NotFoundError, match=r"captions.csv, line 2: there is no sign9.gif"):
         read_folder(folder, SHAPE)
     listed.write_text("sign0.gif,hello, you\n")
-    with pytest.raises(CorruptFileError, match=r"line 1: has 3 columns; .*quote captions"):
+    with pytest.raises(UnknownFormatError, match=r"line 1: has 3 columns; .*quote captions"):
         read_folder(folder, SHAPE)
 
 
@@ -181,5 +229,5 @@ def test_what_is_no_gif_or_breaks_off_is_named(tmp_path):
     gif(tmp_path / "cut.gif", size=(64, 64))
     whole = (tmp_path / "cut.gif").read_bytes()
     (tmp_path / "cut.gif").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(TruncatedFileError, match=r"cut.gif: cannot be decoded"):
+    with pytest.raises(UnknownFormatError, match=r"cut.gif: cannot be decoded"):
         read_gif(tmp_path / "cut.gif", frames=2, size=8, color=False)

@@ -1,18 +1,23 @@
 """What the trainers share: the device that is asked for, and the one that is not there."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
+import ckptkit
 import ckptkit_trainers
 from ckptkit import errors
 from ckptkit.errors import InputError, MismatchError
 from ckptkit.hooks.manager import trainers
-from ckptkit.training.named import settings_class
+from ckptkit.training.named import named, settings_class
 from ckptkit_trainers.engine.place import device_of, placed
 from ckptkit_trainers.engine.settings import Settings, check_settings
+from ckptkit_trainers.segmentation.buildformer import BuildFormer
+from ckptkit_trainers.segmentation.config import Config
+from ckptkit_trainers.segmentation.model import build
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
@@ -43,9 +48,72 @@ def test_a_value_that_makes_no_sense_is_refused_with_what_does(name, value, told
         raise AssertionError("it was let in")
 
 
-def test_the_defaults_of_every_trainer_make_sense():
+def kinds_of_settings():
+    """The settings of every trainer of ours, and the options of each of its actions."""
     for trainer in trainers():
-        check_settings(settings_class(trainer, trainer.config, "config")())
+        if trainer.train.startswith("ckptkit_trainers."):
+            yield settings_class(trainer, trainer.config, "config")
+            for action in trainer.actions:
+                yield settings_class(trainer, action.options, action.name)
+
+
+def test_the_defaults_of_every_trainer_make_sense():
+    for kind in kinds_of_settings():
+        check_settings(kind())
+
+
+def test_every_number_says_from_where_on_it_makes_sense():
+    """Else it is found out deep in a library: with its words, not ours."""
+    open_below = [
+        f"{kind.__module__}.{kind.__name__}.{field.name}"
+        for kind in kinds_of_settings()
+        for field in fields(kind)
+        if type(field.default) in (int, float) and "least" not in field.metadata
+    ]
+    assert open_below == []
+
+
+@pytest.mark.parametrize("name", ["diffusion", "segmentation", "multimodal", "restoration"])
+def test_no_setting_below_its_least_gets_as_far_as_a_library(name, tmp_path):
+    trainer = ckptkit.trainer(name)
+    for option in trainer.options:
+        least = kind_of(trainer, option.name).get("least")
+        if least is None:
+            continue
+        with pytest.raises(InputError, match=rf"--{option.flag[2:]}: is {least - 1:g}"):
+            trainer.train(tmp_path, device="cpu", **{option.name: option.kind.base(least - 1)})
+
+
+def kind_of(trainer, name):
+    kind = settings_class(trainer.offer, trainer.offer.config, "config")
+    return next(field.metadata for field in fields(kind) if field.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "wrong"),
+    [
+        ("diffusion", "sample", {"num_samples": 0}), ("diffusion", "sample", {"scale": -1}),
+        ("diffusion", "evaluate", {"clips": 0}), ("segmentation", "sample", {"number": -1}),
+        ("segmentation", "evaluate", {"limit": -1}), ("multimodal", "sample", {"top": 0}),
+        ("restoration", "sample", {"tile": 0}), ("restoration", "evaluate", {"tile": 0}),
+    ],
+)  # fmt: skip
+def test_an_action_refuses_what_makes_no_sense_before_it_looks_at_its_checkpoint(
+    name, action, wrong, tmp_path
+):
+    offer = ckptkit.trainer(name).offer
+    (found,) = (one for one in offer.actions if one.name == action)
+    config = settings_class(offer, offer.config, "config")()
+    options = settings_class(offer, found.options, action)(**wrong)
+    (setting,) = wrong
+    with pytest.raises(InputError, match=rf"--{setting.replace('_', '-')}: is"):
+        named(offer, found.call, action)(tmp_path / "nothing", config, options)
+
+
+def test_a_width_that_buildformer_cannot_part_is_refused():
+    assert BuildFormer(16, 8)
+    with pytest.raises(InputError, match=r"--width: is 56; expected a multiple of 16"):
+        build(Config(model="buildformer", width=56))
 
 
 def test_no_mistake_of_a_user_leaves_with_the_exit_code_of_a_defect():

@@ -205,7 +205,7 @@ def test_a_picture_finds_captions_of_the_split_that_was_asked_for(once, data, tm
         ({}, "asked for nothing"),
         ({"text": "a", "image": "b"}, "asked for both"),
         ({"image": "nowhere.png"}, "nowhere.png: is not there"),
-        ({"image": __file__}, "is no picture that can be read"),
+        ({"image": __file__}, "is no picture, whatever its name says"),
     ],
 )
 def test_a_wrong_question_is_answered_with_the_right_one(once, options, told):

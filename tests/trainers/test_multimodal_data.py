@@ -5,8 +5,10 @@ import unicodedata
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ckptkit.errors import CkptkitError
+from ckptkit_trainers.multimodal.captions import read_captions
 from ckptkit_trainers.multimodal.config import Config
 from ckptkit_trainers.multimodal.data import Collate, Pairs, as_tensor
 from ckptkit_trainers.multimodal.flickr import Flickr
@@ -14,7 +16,7 @@ from ckptkit_trainers.multimodal.glyphs import Glyphs
 from ckptkit_trainers.multimodal.parts import parts_of
 from ckptkit_trainers.multimodal.tones import tones
 from ckptkit_trainers.multimodal.wav import read_wav
-from ckptkit_trainers.multimodal.words import HIDDEN, Words, learn_words, tokenizer_of
+from ckptkit_trainers.multimodal.words import HIDDEN, Words, learn_words, tokenizer_of, words_of
 from tests.trainers.multimodal_small import TINY, painted, wav
 
 
@@ -145,6 +147,57 @@ def test_a_wrong_folder_is_told_what_was_looked_for(tmp_path, spoil, told):
     assert raised.value.advice
 
 
+def test_a_mark_that_nobody_closes_swallows_no_other_caption(tmp_path):
+    data = painted(tmp_path / "data")
+    lines = (data / "captions.txt").read_text().splitlines()
+    lines[1] = '0_red.jpg,"a red circle, on white'
+    lines[2:2] = [f"0_red.jpg,{'a long caption ' * 20}{number}" for number in range(600)]
+    (data / "captions.txt").write_text("\n".join(lines))
+    source = Flickr(data)
+    assert len(every(source)) == 620
+    assert source.splits["val"][0].caption == '"a red circle, on white'
+
+
+def test_commas_and_marks_inside_of_captions_stay(tmp_path):
+    (tmp_path / "captions.txt").write_text(
+        '\ufeffimage,caption\na.jpg,"a dog, ""Rex"", runs"\na.jpg,a cat , and "two" dogs\n',
+        encoding="utf-8",
+    )
+    found = read_captions(tmp_path / "captions.txt")
+    assert [one.text for one in found] == ['a dog, "Rex", runs', 'a cat , and "two" dogs']
+    assert [one.key for one in found] == ["a.jpg#0", "a.jpg#1"]
+
+
+def test_a_list_of_a_split_in_another_encoding_is_refused_by_its_name(tmp_path):
+    data = painted(tmp_path / "data")
+    (data / "Flickr_8k.trainImages.txt").write_bytes("café.jpg\n".encode("latin-1"))
+    with pytest.raises(CkptkitError, match=r"trainImages.txt: is no UTF-8 text"):
+        Flickr(data)
+
+
+def test_a_picture_of_16_bits_is_refused_because_it_would_be_cut_off(tmp_path):
+    data = painted(tmp_path / "data")
+    Image.new("I;16", (24, 20), 30000).save(data / "Images" / "2_blue.jpg", "PNG")
+    source = Flickr(data)
+    with pytest.raises(CkptkitError, match=r"2_blue.jpg: .*expected 8 bits a channel"):
+        source.picture(source.splits["train"][0], 16)
+
+
+def test_what_is_wrong_with_a_picture_is_never_told_to_be_recovered(tmp_path):
+    """`ckptkit recover` is for checkpoints."""
+    data = painted(tmp_path / "data")
+    (data / "Images" / "2_blue.jpg").write_bytes(b"no picture")
+    source = Flickr(data)
+    with pytest.raises(CkptkitError) as raised:
+        source.picture(source.splits["train"][0], 16)
+    assert "recover" not in str(raised.value)
+
+
+def test_a_tokenizer_is_looked_for_on_the_disk_alone(tmp_path):
+    with pytest.raises(CkptkitError, match=r"holds no tokenizer.json; expected a local folder"):
+        words_of(str(tmp_path))
+
+
 def test_a_folder_that_is_not_there_or_has_no_sounds_is_told(tmp_path):
     with pytest.raises(CkptkitError, match="is no folder"):
         Flickr(tmp_path / "nowhere")
@@ -156,7 +209,7 @@ def test_a_picture_that_is_none_is_named(tmp_path):
     data = painted(tmp_path / "data")
     (data / "Images" / "2_blue.jpg").write_bytes(b"no picture")
     source = Flickr(data)
-    with pytest.raises(CkptkitError, match=r"2_blue.jpg: is no image that can be read"):
+    with pytest.raises(CkptkitError, match=r"2_blue.jpg: is no picture, whatever"):
         source.picture(source.splits["train"][0], 16)
 
 

@@ -86,7 +86,7 @@ def test_a_picture_that_was_cut_short_is_named(tmp_path):
 def test_sixteen_bits_are_refused_because_nobody_says_what_white_is(tmp_path):
     Image.new("I;16", (40, 40), 30000).save(tmp_path / "deep.png")
     with pytest.raises(InputError, match="8 bits a channel"):
-        Gallery([tmp_path / "deep.png"], colours="grey")[0]
+        Gallery([tmp_path / "deep.png"], colours="grey")  # before the training, not in it
 
 
 @pytest.mark.parametrize(("colours", "channels"), [("colour", 3), ("grey", 1)])

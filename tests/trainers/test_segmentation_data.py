@@ -8,7 +8,7 @@ pytest.importorskip("PIL")
 
 from PIL import Image  # noqa: E402
 
-from ckptkit.errors import CorruptFileError, MismatchError, NotFoundError  # noqa: E402
+from ckptkit.errors import InputError, MismatchError, NotFoundError  # noqa: E402
 from ckptkit_trainers.engine.place import Place  # noqa: E402
 from ckptkit_trainers.segmentation.colour import (  # noqa: E402
     iou_of_regression,
@@ -24,6 +24,7 @@ from ckptkit_trainers.segmentation.data import (  # noqa: E402
     val_loader,
 )
 from ckptkit_trainers.segmentation.folders import read_folder  # noqa: E402
+from ckptkit_trainers.segmentation.mask_file import read_mask  # noqa: E402
 from ckptkit_trainers.segmentation.predict import chances_of  # noqa: E402
 from ckptkit_trainers.segmentation.tiles import draw_tile  # noqa: E402
 
@@ -172,8 +173,83 @@ def test_a_mask_of_another_size_and_a_broken_picture_are_refused(tmp_path):
     whole = (tmp_path / "images" / "a.png").read_bytes()
     (tmp_path / "images" / "a.png").write_bytes(whole[: len(whole) // 2])
     data = opened(tmp_path)
-    with pytest.raises(CorruptFileError, match=r"a.png: cannot be read"):
+    with pytest.raises(InputError, match=r"a.png: cannot be decoded"):
         [part.tile(n) for part in data for n in range(len(part))]
+
+
+@pytest.mark.parametrize("content", [b"no picture at all", b""])
+def test_what_is_no_picture_is_refused_by_its_name(tmp_path, content):
+    put(tmp_path, ["a", "b"])
+    (tmp_path / "masks" / "b.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"masks/b.png: is no picture.*expected.*take it out"):
+        opened(tmp_path)
+
+
+def test_what_macos_leaves_beside_the_pictures_is_passed_over(tmp_path):
+    put(tmp_path, ["a", "b"])
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "._a.png").write_bytes(b"\0\5\x16\7")
+    assert sum(map(len, read_folder(tmp_path, seed=0, val_fraction=0.5))) == 2
+
+
+def test_sixteen_bits_are_refused_because_they_would_be_cut_off(tmp_path):
+    put(tmp_path, ["a", "b"])
+    Image.new("I;16", (64, 64), 30000).save(tmp_path / "images" / "a.png")
+    with pytest.raises(InputError, match=r"images/a.png: .*expected 8 bits a channel"):
+        opened(tmp_path)
+
+
+HOUSE = np.zeros((8, 8), np.uint8)
+HOUSE[2:5, 3:7] = 1
+
+
+def palette(*colours):
+    image = Image.fromarray(HOUSE, "P")
+    image.putpalette(sum(colours, ()))
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(HOUSE), Image.fromarray(HOUSE * 255), Image.fromarray(HOUSE * 100),
+        Image.fromarray(HOUSE.astype(bool)), Image.fromarray(HOUSE.astype(np.uint16) * 65535),
+        Image.fromarray(HOUSE.astype(np.uint16)), Image.fromarray(HOUSE.astype(np.int32)),
+        Image.fromarray(np.repeat(HOUSE[..., None] * 255, 3, -1)),
+        palette((0, 0, 0), (0, 128, 0)), palette((0, 0, 0), (255, 255, 255)),
+        Image.merge("LA", (Image.fromarray(HOUSE * 255), Image.new("L", (8, 8), 255))),
+    ],
+    ids=lambda image: image.mode,
+)  # fmt: skip
+def test_however_a_mask_is_stored_its_buildings_are_found(tmp_path, image):
+    image.save(tmp_path / "a.tif" if image.mode == "I" else tmp_path / "a.png")
+    (path,) = tmp_path.iterdir()
+    assert np.array_equal(read_mask(path), HOUSE)
+
+
+def test_a_palette_that_begins_with_white_is_read_by_its_shades(tmp_path):
+    palette((255, 255, 255), (0, 0, 0)).save(tmp_path / "a.png")
+    assert np.array_equal(read_mask(tmp_path / "a.png"), 1 - HOUSE)
+
+
+def test_a_mask_that_jpeg_has_smeared_is_still_that_mask(tmp_path):
+    large = np.kron(HOUSE, np.ones((8, 8), np.uint8))
+    Image.fromarray(large * 255).save(tmp_path / "a.jpg", quality=60)
+    assert (read_mask(tmp_path / "a.jpg") != large).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("pixels", "told"),
+    [
+        (HOUSE + np.eye(8, dtype=np.uint8), "holds the values 0, 1, 2;"),
+        (HOUSE + 1, "holds the values 1, 2;"),
+        (np.stack([HOUSE * 255, HOUSE, HOUSE], -1), "is coloured;"),
+    ],
+)
+def test_a_mask_of_several_classes_is_refused_and_none_is_guessed(tmp_path, pixels, told):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=rf"a.png: {told} .*0 and 255; write 255 where buildings"):
+        read_mask(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("size", [0, 20, 100])

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
-from ckptkit_trainers.diffusion.digits import WORDS, MovingDigits
+from ckptkit_trainers.diffusion.digits import SIDE, WORDS, MovingDigits
 from ckptkit_trainers.diffusion.folder import GifFolder, Shape, read_folder
 from ckptkit_trainers.diffusion.words import OwnWords, PretrainedTokens, Tokens, split
 from ckptkit_trainers.engine.place import Place
@@ -104,7 +105,11 @@ def read_data(config: Config) -> Read:
 
 
 def moving_digits(config: Config) -> tuple[Clips, Clips]:
-    """Return the digits to train on, and the held-out ones, in motion."""
+    """Return the digits to train on, and the held-out ones, in motion. Raises: SettingError."""
+    if config.size < SIDE:
+        raise errors.SettingError(
+            "--size", f"is {config.size}", f"{SIDE} or more: a digit has {SIDE} x {SIDE} pixels"
+        )
     sizes = {"frames": config.frames, "size": config.size, "seed": config.seed}
     return (MovingDigits(config.clips, held_out=False, color=config.color, **sizes),
             MovingDigits(config.val_clips, held_out=True, color=config.color, **sizes))  # fmt: skip

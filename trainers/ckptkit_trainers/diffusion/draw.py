@@ -88,8 +88,3 @@ def save_sheet(clips: torch.Tensor, path: Path) -> None:
     """Write a contact sheet: a row for each clip, its frames from left to right."""
     titles = [str(frame + 1) for frame in range(clips.shape[2])]
     save_picture(sheet([frames_of(clip) for clip in clips], titles, scale=SHEET_SCALE), path)
-
-
-def listed(prompts: str) -> list[str]:
-    """Return the captions that semicolons part."""
-    return [one.strip() for one in prompts.split(";") if one.strip()]

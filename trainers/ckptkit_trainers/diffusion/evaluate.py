@@ -22,8 +22,9 @@ from ckptkit_trainers.diffusion.data import (
 from ckptkit_trainers.diffusion.digits import DIGITS, DIRECTIONS
 from ckptkit_trainers.diffusion.draw import Painter, Way, draw
 from ckptkit_trainers.diffusion.loss import held_out_losses
-from ckptkit_trainers.diffusion.noise import ddpm
+from ckptkit_trainers.diffusion.noise import check_steps, ddpm
 from ckptkit_trainers.diffusion.opened import open_painter
+from ckptkit_trainers.engine.settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
 
     Recognition is told for the moving digits alone: for clips of your own nobody knows the classes.
     """
+    check_settings(options)
+    check_steps("steps", options.steps, config)
     opened = open_painter(checkpoint, config, weights=options.weights, device=options.device)
     log.info("checkpoint of epoch %s, step %s", opened.epoch, opened.step)
     held_out = read_data(replace(config, val_clips=options.clips)).held_out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import torch
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.gifs import read_gif
+from ckptkit_trainers.engine.text_file import csv_rows, read_text
 
 CAPTIONS = "captions.csv"
 HELD_OUT = 10  # one in so many clips is never trained on
@@ -55,31 +55,33 @@ def read_folder(folder: Path, shape: Shape) -> tuple[GifFolder, GifFolder]:
         raise errors.NotFoundError(folder, "is no folder", LAYOUT, "name the folder of your GIFs")
     listed = folder / CAPTIONS
     pairs = _from_list(listed) if listed.is_file() else _from_neighbours(folder)
-    if len(pairs) < 2:
+    n_gifs = len({pair.path for pair in pairs})
+    if n_gifs < 2:
         raise errors.NotFoundError(
-            folder, f"has {len(pairs)} GIFs with a caption", f"two or more; {LAYOUT}"
+            folder, f"has {n_gifs} GIFs with a caption", f"two or more; {LAYOUT}"
         )
-    by_digest = sorted(pairs, key=lambda pair: hashlib.sha256(pair.path.name.encode()).digest())
-    n_held_out = max(1, len(pairs) // HELD_OUT)
-    held_out = set(by_digest[:n_held_out])
-    train = [pair for pair in pairs if pair not in held_out]
-    return GifFolder(train, shape), GifFolder(sorted(held_out), shape)
+    paths = {pair.path for pair in pairs}  # a GIF may have several captions
+    by_digest = sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).digest())
+    held_out = set(by_digest[: max(1, len(paths) // HELD_OUT)])
+    parts: list[list[Captioned]] = [[], []]
+    for pair in pairs:
+        parts[pair.path in held_out].append(pair)
+    return GifFolder(parts[0], shape), GifFolder(sorted(parts[1]), shape)
 
 
 def _from_list(listed: Path) -> list[Captioned]:
     pairs = []
-    with listed.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row or (number == 1 and not row[0].lower().endswith(".gif")):
-                continue  # an empty line, or the names of the columns
-            pairs.append(_pair_of(listed, number, row))
+    for number, row in enumerate(csv_rows(listed), 1):
+        if not row or (number == 1 and not row[0].lower().endswith(".gif")):
+            continue  # an empty line, or the names of the columns
+        pairs.append(_pair_of(listed, number, row))
     return pairs
 
 
 def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
     where = f"{listed}, line {number}"
     if len(row) != 2 or not row[1].strip():
-        raise errors.CorruptFileError(
+        raise errors.UnknownFormatError(
             where, f"has {len(row)} columns", "a file and its caption", "quote captions with commas"
         )
     path = listed.parent / row[0].strip()
@@ -91,7 +93,7 @@ def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
 def _from_neighbours(folder: Path) -> list[Captioned]:
     """Pair every GIF with the text beside it; hidden files are passed over, ``._`` ones too."""
     pairs = []
-    for path in sorted(folder.rglob("*.gif")):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".gif"):
         text = path.with_suffix(".txt")
         if path.name.startswith("."):
             continue
@@ -99,5 +101,5 @@ def _from_neighbours(folder: Path) -> list[Captioned]:
             raise errors.NotFoundError(
                 text, "is not there", f"the caption of {path.name}; {LAYOUT}"
             )
-        pairs.append(Captioned(path, text.read_text(encoding="utf-8").strip()))
+        pairs.append(Captioned(path, read_text(text).strip()))
     return pairs

@@ -18,7 +18,7 @@ def read_gif(path: Path, *, frames: int, size: int, color: bool) -> torch.Tensor
     """Return a GIF as a clip of this many frames, spread evenly over the whole of it.
 
     Shapes: (3 or 1, frames, size, size), values -1 to 1. Frames are cut to the middle square.
-    Raises: UnknownFormatError if it is no picture; TruncatedFileError if it breaks off.
+    Raises: UnknownFormatError if it is no picture, or breaks off.
     """
     try:
         with Image.open(path) as picture:
@@ -26,7 +26,7 @@ def read_gif(path: Path, *, frames: int, size: int, color: bool) -> torch.Tensor
     except UnidentifiedImageError as exc:
         raise errors.UnknownFormatError(path, "is no picture", "a GIF", "remove it") from exc
     except (OSError, EOFError, ValueError) as exc:
-        raise errors.TruncatedFileError(
+        raise errors.UnknownFormatError(
             path, f"cannot be decoded ({exc})", "a whole GIF", "fetch it again, or remove it"
         ) from exc
     places = np.linspace(0, len(shown) - 1, frames).round().astype(int)

@@ -11,6 +11,7 @@ from transformers import AutoModel, CLIPTextConfig, CLIPTextModel
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
+from ckptkit_trainers.diffusion.noise import check_steps
 from ckptkit_trainers.diffusion.words import MARKS
 
 GROUPS = 8  # of the group norms
@@ -61,6 +62,7 @@ def build(config: Config, frozen: nn.Module | None = None) -> ClipDenoiser:
 
 def check(config: Config) -> None:
     """Refuse sizes that cannot be. Raises: SettingError."""
+    check_steps("sample_steps", config.sample_steps, config)
     step = config.patch * 2 ** (config.levels - 1)
     if config.size % step:
         raise errors.SettingError(

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
 
 Noising: TypeAlias = Any  # a schedule of diffusers, which says nothing of its types
@@ -34,6 +35,15 @@ def ddim(config: Config, steps: int) -> Noising:
     return scheduler
 
 
+def check_steps(name: str, steps: int, config: Config) -> None:
+    """Refuse more steps than there are levels of noise. Raises: SettingError."""
+    if steps > config.timesteps:
+        raise errors.SettingError(
+            f"--{name.replace('_', '-')}", f"is {steps}",
+            f"at most {config.timesteps}, the levels of noise (--timesteps)", "take fewer steps",
+        )  # fmt: skip
+
+
 def target_of(
     scheduler: Noising, clip: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
 ) -> torch.Tensor:
@@ -52,7 +62,7 @@ def weights_of(scheduler: Noising, times: torch.Tensor, bound: float) -> torch.T
     """
     if not bound:
         return torch.ones(len(times), device=times.device)
-    kept = scheduler.alphas_cumprod.to(times.device)[times].double()
+    kept = scheduler.alphas_cumprod.to(times.device)[times]
     snr: torch.Tensor = kept / (1 - kept)
     beside = 0 if scheduler.config.prediction_type == "epsilon" else 1
-    return (snr.clamp(max=bound) / (snr + beside)).float()
+    return snr.clamp(max=bound) / (snr + beside)

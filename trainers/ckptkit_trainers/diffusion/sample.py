@@ -10,10 +10,14 @@ from typing import Any
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config, SampleOptions
-from ckptkit_trainers.diffusion.draw import Painter, Way, draw, listed, save_sheet
+from ckptkit_trainers.diffusion.data import read_data
+from ckptkit_trainers.diffusion.draw import Painter, Way, draw, save_sheet
 from ckptkit_trainers.diffusion.gifs import write_gif
+from ckptkit_trainers.diffusion.noise import check_steps
 from ckptkit_trainers.diffusion.opened import open_painter
+from ckptkit_trainers.diffusion.prompts import prompts_in, prompts_of
 from ckptkit_trainers.diffusion.words import OwnWords
+from ckptkit_trainers.engine.settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +28,12 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     The captions are taken in turn until there are ``num_samples`` clips.
     Raises: SettingError for a word that the model never read; as ``ckptkit.restore``.
     """
-    _check(options)
+    check_settings(options)
+    check_steps("steps", options.steps, config)
     opened = open_painter(checkpoint, config, weights=options.weights, device=options.device)
     log.info("checkpoint of epoch %s, step %s", opened.epoch, opened.step)
-    prompts = listed(options.prompt or config.prompts)
+    asked = prompts_in(options.prompt or config.prompts)
+    prompts = asked or prompts_of(config, read_data(config).held_out)
     captions = list(islice(cycle(prompts), options.num_samples))
     _know(opened.painter, captions)
     way = Way(options.steps, options.guidance, options.seed)
@@ -40,13 +46,6 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         written.append({"prompt": caption, "gif": str(path)})
     save_sheet(clips, out / "sheet.png")
     return {**opened.told(), "clips": written, "sheet": str(out / "sheet.png")}
-
-
-def _check(options: SampleOptions) -> None:
-    for name in ("num_samples", "steps", "scale"):
-        value = getattr(options, name)
-        if value < 1:
-            raise errors.SettingError(name, f"{value}", "1 or more")
 
 
 def _know(painter: Painter, captions: list[str]) -> None:

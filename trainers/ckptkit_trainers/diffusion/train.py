@@ -21,12 +21,13 @@ from ckptkit_trainers.diffusion.data import (
     load_train,
     read_data,
 )
-from ckptkit_trainers.diffusion.draw import Painter, Way, draw, listed, save_sheet
+from ckptkit_trainers.diffusion.draw import Painter, Way, draw, save_sheet
 from ckptkit_trainers.diffusion.gifs import write_gif
 from ckptkit_trainers.diffusion.loss import denoising_loss, held_out_losses
 from ckptkit_trainers.diffusion.migrators import VERSIONS
 from ckptkit_trainers.diffusion.model import build, frozen_encoder
 from ckptkit_trainers.diffusion.noise import ddpm
+from ckptkit_trainers.diffusion.prompts import prompts_of
 from ckptkit_trainers.diffusion.words import OwnWords, Tokens
 from ckptkit_trainers.engine.average import average_of
 from ckptkit_trainers.engine.place import placed, vary
@@ -56,6 +57,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         judged = model if average is None else average.module
         painter = Painter(judged, frozen and frozen.to(place.device), read.tokens, place)
         vary(place, config)
+        prompts = prompts_of(config, read.held_out)
         options = options_of(config, best="val_loss", mode="min")
         options |= {"trainer": NAME, "versions": VERSIONS}
         with ckptkit.Run(folder, state, **options | run_options) as run:
@@ -79,7 +81,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                 found = validate(run, painter, held_out, config)
                 run.tell(f"{title}: val_loss {found:.4f}")
                 if config.sample_every and (epoch + 1) % config.sample_every == 0 and place.leads:
-                    show(run, painter, config, epoch + 1)
+                    show(run, painter, prompts, config, epoch + 1)
 
 
 def kept(average: nn.Module | None, tokens: Tokens, frozen: nn.Module | None) -> dict[str, Any]:
@@ -104,10 +106,11 @@ def validate(
 
 
 @torch.no_grad()
-def show(run: ckptkit.Run, painter: Painter, config: Config, epoch: int) -> None:
-    """Draw the fixed prompts from the same noise as ever, into the run's ``samples/``."""
+def show(
+    run: ckptkit.Run, painter: Painter, prompts: list[str], config: Config, epoch: int
+) -> None:
+    """Draw the prompts from the same noise as ever, into the run's ``samples/``."""
     way = Way(config.sample_steps, config.guidance, config.seed)
-    prompts = listed(config.prompts)
     clips = draw(painter, prompts, config, way)
     folder = run.folder / "samples"
     save_sheet(clips, folder / f"epoch_{epoch:03d}.png")

@@ -27,8 +27,8 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse a value that makes no sense. Raises: SettingError, which names the option."""
+def check_settings(settings: Any) -> None:
+    """Refuse a value of a dataclass that makes no sense. Raises: SettingError, with its option."""
     for field in dataclasses.fields(settings):
         value, told = getattr(settings, field.name), field.metadata
         least, most = (told.get(name) for name in ("least", "most"))

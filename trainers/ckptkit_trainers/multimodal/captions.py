@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.text_file import csv_rows, read_text
 
 CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
 
@@ -21,13 +21,10 @@ class Caption(NamedTuple):
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """Read either form. Raises: CorruptFileError with the line that is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as exc:
-        raise _wrong(path, f"is no UTF-8 text ({exc.reason})") from exc
+    """Read either form. Raises: UnknownFormatError with the line that is none."""
+    lines = read_text(path).splitlines()
     tabbed = bool(lines) and "\t" in lines[0]
-    found = _tabbed(path, lines) if tabbed else _comma_separated(path, lines)
+    found = _tabbed(path, lines) if tabbed else _comma_separated(path)
     if not found:
         raise _wrong(path, "holds no caption")
     return found
@@ -46,10 +43,10 @@ def _tabbed(path: Path, lines: list[str]) -> list[Caption]:
     return found
 
 
-def _comma_separated(path: Path, lines: list[str]) -> list[Caption]:
+def _comma_separated(path: Path) -> list[Caption]:
     found = []
     counted: Counter[str] = Counter()
-    for number, row in enumerate(csv.reader(lines), 1):
+    for number, row in enumerate(csv_rows(path), 1):
         if not row or (number == 1 and row[0].strip() == "image"):
             continue
         image, text = row[0].strip(), ",".join(row[1:]).strip()  # of captions that are not quoted
@@ -60,7 +57,7 @@ def _comma_separated(path: Path, lines: list[str]) -> list[Caption]:
     return found
 
 
-def _wrong(path: Path, seen: str) -> errors.CorruptFileError:
-    return errors.CorruptFileError(
+def _wrong(path: Path, seen: str) -> errors.UnknownFormatError:
+    return errors.UnknownFormatError(
         path, seen, 'lines "image,caption", or "image#number<TAB>caption"', "mend that line"
     )

@@ -40,7 +40,8 @@ class Config(Settings):
     text_layers: int = option(1, "layers of the own text encoder", resume="architecture", least=1)
     join_layers: int = option(1, "layers over the joined latents", resume="architecture", least=1)
     heads: int = option(4, "attention heads", resume="architecture", least=1)
-    vocabulary: int = option(1000, "pieces of words of the own tokenizer", resume="architecture")
+    vocabulary: int = option(1000, "pieces of words of the own tokenizer", resume="architecture",
+                             least=5)  # fmt: skip
     max_words: int = option(24, "pieces of a caption that are read", resume="architecture", least=3)
     dropout: float = option(0.1, "dropout", least=0, most=0.9)
     augment: float = option(1.0, "strength of shift, scale and rotation, 0: none", least=0, most=4)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import read_picture
+from ckptkit_trainers.engine.text_file import read_text
 from ckptkit_trainers.multimodal.captions import CAPTION_FILES, Caption, read_captions
 from ckptkit_trainers.multimodal.source import Pair
 from ckptkit_trainers.multimodal.wav import read_wav
@@ -81,16 +83,8 @@ class Flickr:
         return splits
 
     def picture(self, pair: Pair, side: int) -> Image.Image:  # noqa: ARG002  photographs are given
-        """Open a photograph. Raises: CorruptFileError."""
-        path = self._images / pair.name
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except (OSError, UnidentifiedImageError) as exc:
-            raise errors.CorruptFileError(
-                path, f"is no image that can be read ({exc})", "a JPEG or PNG",
-                "fetch it again, or take its lines out of the captions file",
-            ) from exc  # fmt: skip
+        """Open a photograph. Raises: as ``read_picture``."""
+        return read_picture(self._images / pair.name)
 
     def sound(self, pair: Pair, rate: int) -> torch.Tensor:
         """Read a spoken caption."""
@@ -133,7 +127,7 @@ def _splits(folder: Path) -> dict[str, str]:
         for above in TEXT_FOLDERS:
             path = folder / above / name
             if path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = read_text(path).splitlines()
                 found |= {line.strip(): split for line in lines if line.strip()}
     return found
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import read_picture
 from ckptkit_trainers.engine.pictures import save_picture
+from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.multimodal.config import Config, SampleOptions
 from ckptkit_trainers.multimodal.data import as_tensor, val_loader
 from ckptkit_trainers.multimodal.embed import embed_all
@@ -25,6 +27,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
 
     Raises: SettingError where nothing or both is asked for; InputError for what is no picture.
     """
+    check_settings(options)
     if bool(options.text) == bool(options.image):
         raise errors.SettingError(
             "sample",
@@ -32,7 +35,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
             "--text CAPTION or --image FILE",
             'for example --text "GREEK SMALL LETTER ALPHA"',
         )
-    picture = _opened(Path(options.image)) if options.image else None
+    picture = read_picture(Path(options.image)) if options.image else None
     with finished(checkpoint, config, device=options.device) as asked:
         query = _text(asked, options.text) if picture is None else _image(asked, picture)
         pairs, splits = _gallery(asked, options.among)
@@ -41,18 +44,6 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         folder = Path(options.out) if options.out else checkpoint.parent.parent / "samples"
         told = {**asked.told, "query": question, "among": options.among, "found": found}
         return told | _written(asked, question, found, pairs, folder)
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as exc:
-        raise errors.NotFoundError(path, "is not there", "a picture", "look at its name") from exc
-    except (OSError, UnidentifiedImageError) as exc:
-        raise errors.UnknownFormatError(
-            path, "is no picture that can be read", "a PNG or JPEG", "convert it"
-        ) from exc
 
 
 def _text(asked: Finished, text: str) -> torch.Tensor:

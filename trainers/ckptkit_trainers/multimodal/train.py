@@ -42,8 +42,8 @@ class Learner(NamedTuple):
 
 def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) -> None:
     """Train until ``config.epochs``; ``run_options`` go to ``ckptkit.Run``."""
-    check_config(config)
     with placed(config) as place:
+        check_config(config)
         source = open_source(config)
         parts = parts_of(config, source)
         brain = Brain(config, parts, pretrained=True).to(place.device)

@@ -15,7 +15,7 @@ _TYPES = {1: "u1", 2: "<i2", 4: "<i4"}
 
 
 def read_wav(path: Path, rate: int) -> torch.Tensor:
-    """Read mono sound, -1 to 1, at ``rate``. Shapes: [N]. Raises: CorruptFileError.
+    """Read mono sound, -1 to 1, at ``rate``. Shapes: [N]. Raises: UnknownFormatError.
 
     Other rates are interpolated between samples, after a mean over what one new sample spans.
     """
@@ -25,7 +25,7 @@ def read_wav(path: Path, rate: int) -> torch.Tensor:
             content = file.readframes(file.getnframes())
         values = np.frombuffer(content, _TYPES[kind]).astype(np.float32)
     except (OSError, EOFError, wave.Error, KeyError, ValueError) as exc:
-        raise errors.CorruptFileError(
+        raise errors.UnknownFormatError(
             path, f"is no WAV file that can be read ({exc})", "PCM of 8, 16 or 32 bits",
             "write it again as 16-bit PCM",
         ) from exc  # fmt: skip

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from ckptkit.plugin import errors
+
 PAD, UNKNOWN, HIDDEN, START = "[PAD]", "[UNK]", "[MASK]", "[CLS]"
 SPECIAL = [PAD, UNKNOWN, HIDDEN, START]
 
@@ -27,13 +29,19 @@ def learn_words(captions: Iterable[str], size: int) -> str:
 
 
 def words_of(folder: str) -> str:
-    """Return the tokenizer of a pretrained text encoder as JSON."""
+    """Return the tokenizer of a pretrained text encoder as JSON. Raises: NotFoundError."""
     if Path(folder, "tokenizer.json").is_file():
         text: str = Tokenizer.from_file(str(Path(folder, "tokenizer.json"))).to_str()
         return text
+    if not Path(folder, "tokenizer_config.json").is_file():
+        raise errors.NotFoundError(
+            folder, "holds no tokenizer.json", "a local folder with a text encoder and its "
+            "tokenizer", "let the tokenizer write itself there with save_pretrained()",
+        )  # fmt: skip
     from transformers import AutoTokenizer
 
-    made: str = AutoTokenizer.from_pretrained(folder).backend_tokenizer.to_str()
+    opened = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    made: str = opened.backend_tokenizer.to_str()
     return made
 
 

@@ -62,8 +62,9 @@ class SampleOptions:
 
     input: str = option("", "picture or folder to denoise; empty: the held-out photographs")
     out: str = option("denoised", "folder for the pictures")
-    noise: float = option(-1.0, "noise to add first; -1: none to --input, else as in validation")
-    tile: int = option(512, "side of what is denoised at once")
+    noise: float = option(-1.0, "noise to add first; -1: none to --input, else as in validation",
+                           least=-1)  # fmt: skip
+    tile: int = option(512, "side of what is denoised at once", least=1)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
 
 
@@ -74,5 +75,5 @@ class EvaluateOptions:
     input: str = option("", "picture or folder to judge by; empty: the held-out photographs")
     levels: str = option("15,25,50", "levels of noise, with commas between them")
     classical: bool = option(False, "total variation and non-local means beside it")
-    tile: int = option(512, "side of what is denoised at once")
+    tile: int = option(512, "side of what is denoised at once", least=1)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))

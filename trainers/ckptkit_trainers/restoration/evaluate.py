@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.restoration.classical import METHODS, denoise_classically
 from ckptkit_trainers.restoration.config import Config, EvaluateOptions, least_side
 from ckptkit_trainers.restoration.data import HeldOut, Pair
@@ -21,6 +22,7 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
 
     Units: PSNR in dB. Raises: SettingError; as ``ckptkit.restore``.
     """
+    check_settings(options)
     levels = levels_of(options.levels)
     finished = load_network(checkpoint, config, options.device)
     asked = Path(options.input) if options.input else None

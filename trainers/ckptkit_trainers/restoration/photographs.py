@@ -9,11 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import (
+    ENDINGS,
+    is_picture,
+    opened,
+    read_picture,
+    require_eight_bits,
+)
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 HELD_OUT_FOLDERS = ("val", "valid", "validation", "test")
 ONE_IN = 10  # of a folder without such a subfolder, every so manieth is held out
 CACHE_NBYTES = 1 << 30
@@ -65,10 +70,7 @@ def pictures_in(place: Path) -> tuple[Path, ...]:
         raise errors.NotFoundError(
             place, "there is no such folder", "a folder of photographs", "give its path"
         )
-    found = sorted(
-        one for one in place.rglob("*")
-        if one.suffix.lower() in ENDINGS and one.is_file() and not one.name.startswith(".")
-    )  # fmt: skip
+    found = sorted(one for one in place.rglob("*") if is_picture(one) and one.is_file())
     if not found:
         raise errors.NotFoundError(
             place, "holds no picture", f"files that end in {', '.join(ENDINGS)}",
@@ -102,11 +104,12 @@ class Gallery:
     """Photographs as tensors, decoded when they are asked for and kept while there is room."""
 
     def __init__(self, paths: Sequence[Path], *, colours: str, least: int = 1) -> None:
-        """Look at every header. Raises: InputError for one that is smaller than ``least``."""
+        """Look at every header. Raises: InputError for one that is too small, or of 16 bits."""
         self.paths, self._mode = tuple(paths), "RGB" if colours == "colour" else "L"
         self._kept: dict[int, torch.Tensor] = {}
         for path in self.paths:
-            with _opened(path) as image:
+            with opened(path) as image:
+                require_eight_bits(path, image)
                 if min(image.size) < least:
                     raise errors.SettingError(
                         path, f"is {image.width} x {image.height} pixels",
@@ -130,27 +133,5 @@ class Gallery:
 
 def read_pixels(path: Path, mode: str) -> torch.Tensor:
     """Decode a picture. Shapes: (3 or 1, H, W), bytes. Raises: InputError."""
-    with _opened(path) as image:
-        if image.mode.startswith(("I", "F")):
-            raise errors.ForeignFormatError(
-                path, f"holds values of mode {image.mode}", "8 bits a channel",
-                "convert it first: what white means in it is not said",
-            )  # fmt: skip
-        try:
-            upright = ImageOps.exif_transpose(image).convert(mode)
-        except (OSError, SyntaxError) as exc:
-            raise errors.UnknownFormatError(
-                path, f"cannot be decoded ({exc})", "a whole picture", "take it out"
-            ) from exc
-        pixels = torch.from_numpy(np.array(upright))
+    pixels = torch.from_numpy(np.array(read_picture(path, mode)))
     return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1).contiguous()
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError as exc:
-        raise errors.UnknownFormatError(
-            path, "is no picture, whatever its name says", "a PNG, JPEG, TIFF, BMP or WebP",
-            "take it out of the folder",
-        ) from exc  # fmt: skip

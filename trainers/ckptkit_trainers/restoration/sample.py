@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ckptkit_trainers.engine.pictures import as_image, save_picture, sheet
+from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.restoration.config import Config, SampleOptions, least_side
 from ckptkit_trainers.restoration.data import LEVELS, with_noise
 from ckptkit_trainers.restoration.denoise import denoise, load_network
@@ -33,6 +34,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
 
     Raises: InputError; as ``ckptkit.restore``.
     """
+    check_settings(options)
     finished = load_network(checkpoint, config, options.device)
     log.info("checkpoint of epoch %d, step %d", finished.epoch, finished.step)
     rows = []

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 BLOCKS = 2  # of each stage
 HEAD = 16  # channels of one head of attention, at most
+GROUP = 8  # channels that are normalised together, about
 
 
 class WindowAttention(nn.Module):
@@ -119,7 +120,7 @@ class Stage(nn.Module):
 def convolved(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     """A convolution, normalised over groups of channels, rectified."""
     conv = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(max(1, outside // 8), outside), nn.ReLU())
+    return nn.Sequential(conv, nn.GroupNorm(max(1, outside // GROUP), outside), nn.ReLU())
 
 
 class BuildFormer(nn.Module):
@@ -153,6 +154,12 @@ class BuildFormer(nn.Module):
             context = below + enlarged(context, below)
         joined = self.join(torch.cat((context, self.details(x)), 1))
         return enlarged(self.head(joined), x)
+
+
+def can_be(width: int) -> bool:
+    """Whether the channels of every stage can be parted among heads and groups."""
+    widths = [width * 2**depth for depth in range(4)]
+    return all(one % max(1, one // HEAD) == 0 == one % max(1, one // GROUP) for one in widths)
 
 
 def enlarged(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import opened, read_picture, require_eight_bits
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.folders import Pair, read_folder
+from ckptkit_trainers.segmentation.mask_file import read_mask
 from ckptkit_trainers.segmentation.tiles import Tile, draw_tile
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what pretrained SegFormers expect
@@ -185,26 +186,20 @@ def corners(length: int, size: int) -> list[int]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3). Raises: CorruptFileError."""
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError) as exc:
-        raise errors.CorruptFileError(
-            path, f"cannot be read as a picture ({exc})", "a whole PNG, JPEG or TIFF", "replace it"
-        ) from exc
+    """Read a picture as (H, W, 3). Raises: as ``read_picture``."""
+    return np.array(read_picture(path, upright=False))  # the mask lies as the pixels do
 
 
 def _read(pair: Pair, size: int) -> Tile:
-    image, shades = read_image(pair.image), read_image(pair.mask)[..., 0]
-    mask = (shades > (127 if shades.max() > 1 else 0)).astype(np.uint8)  # 0/255 or 0/1
+    image, mask = read_image(pair.image), read_mask(pair.mask)
     below, right = (max(0, size - side) for side in mask.shape)
     image = np.pad(image, ((0, below), (0, right), (0, 0)), "edge")
     return Tile(image, np.pad(mask, ((0, below), (0, right))))
 
 
 def _size_of(pair: Pair) -> tuple[int, int]:
-    with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
+    with opened(pair.image) as image, opened(pair.mask) as mask:
+        require_eight_bits(pair.image, image)
         if image.size != mask.size:
             raise errors.MismatchError(
                 pair.mask, f"is {mask.size[0]} x {mask.size[1]} pixels",

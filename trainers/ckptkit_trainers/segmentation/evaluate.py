@@ -9,6 +9,7 @@ import torch
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.engine.pictures import save_picture
+from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.segmentation.colour import (
     iou_of_regression,
     iou_of_threshold,
@@ -29,6 +30,7 @@ LEARNED = 100  # patches whose pixels the baseline looks at
 
 def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict[str, Any]:
     """Return one row for each split (and each city that it has) and threshold."""
+    check_settings(options)
     thresholds = thresholds_in(options.thresholds)
     config = renewed(config, data=options.data)
     data = open_data(config)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import ENDINGS, is_picture
 
 IMAGE_NAMES = ("images", "imgs", "image")
 MASK_NAMES = ("masks", "gt", "labels", "mask")
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 HELD_OUT_OF_A_CITY = 5  # the INRIA data set's own advice: tiles 1 to 5 validate
 CITY = re.compile(r"([a-z_-]*[a-z])-?(\d+)", re.IGNORECASE)
 
@@ -54,7 +54,7 @@ def read_folder(root: Path, *, seed: int, val_fraction: float) -> Split:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures that lie in a folder, by name."""
-    return sorted(one for one in folder.iterdir() if one.suffix.lower() in ENDINGS)
+    return sorted(one for one in folder.iterdir() if is_picture(one))
 
 
 def _pairs(home: Path) -> list[Pair]:

@@ -11,19 +11,24 @@ from torch.nn import functional
 
 import ckptkit
 from ckptkit.plugin import errors
-from ckptkit_trainers.segmentation.buildformer import BuildFormer
+from ckptkit_trainers.segmentation.buildformer import HEAD, BuildFormer, can_be
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.migrators import MIGRATORS, TRAINER
 from ckptkit_trainers.segmentation.unet import UNet
 
 
 def build(config: Config) -> nn.Module:
-    """Make the model with fresh weights."""
+    """Make the model with fresh weights. Raises: SettingError; MissingExtraError."""
     if config.model == "segformer":
         from ckptkit_trainers.segmentation.segformer import new_segformer
 
         return new_segformer(config)
     if config.model == "buildformer":
+        if not can_be(config.width):
+            raise errors.SettingError(
+                "--width", f"is {config.width}", f"a multiple of {HEAD} for BuildFormer, or "
+                f"{HEAD // 2}", "its heads and groups must come out even",
+            )  # fmt: skip
         return BuildFormer(config.width, config.window)
     return UNet(config.width)
 

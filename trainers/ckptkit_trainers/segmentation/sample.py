@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.picture_file import ENDINGS
 from ckptkit_trainers.engine.pictures import as_image, save_picture
+from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.segmentation.config import Config, SampleOptions
 from ckptkit_trainers.segmentation.data import open_data, read_image
-from ckptkit_trainers.segmentation.folders import ENDINGS, pictures_in
+from ckptkit_trainers.segmentation.folders import pictures_in
 from ckptkit_trainers.segmentation.overlay import overlays
 from ckptkit_trainers.segmentation.predict import chances_of
 from ckptkit_trainers.segmentation.renewed import renewed
@@ -30,6 +32,7 @@ class Subject(NamedTuple):
 
 def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str, Any]:
     """Write NAME_mask.png and NAME_overlay.png for each picture; say how much is building."""
+    check_settings(options)
     config = renewed(config, data=options.data)
     subjects = _yours(options) if options.input else _held_out(config, options.number)
     model, device, told = restored(checkpoint, config, options.device)
