@@ -26,6 +26,8 @@ from ckptkit.cli.restore_options import factory_options, restore_options
 def command(*, every: bool, as_json: bool, **asked: Any) -> None:
     """Plan to load PATH, a checkpoint of any kind, into the model that MODULE:FACTORY makes.
 
+    Of a run's folder, the folder that holds it, or `latest` the newest checkpoint is taken.
+
     The factory is your own code: it is imported as `python -m` would, from the current folder,
     and runs on the meta device, where a model costs no memory. All that stands at the top level of
     its file runs, too: a script that trains belongs under `if __name__ == "__main__":`. The
@@ -50,6 +52,7 @@ def _checked(
     *, path: str, model: str, args: list[Any], kwargs: dict[str, Any], optimizer: str | None,
     apply_renames: bool, **options: Any,
 ) -> Any:  # fmt: skip
+    from ckptkit.cli.newest import checkpoint_at
     from ckptkit.verbs.check import check
     from ckptkit.verbs.factory import Factory
 
@@ -60,7 +63,7 @@ def _checked(
             spec=optimizer, root=root, option="--optimizer", takes_arguments=False
         )
     return check(
-        path,
+        checkpoint_at(path, options["limits"]),
         Factory(spec=model, args=args, kwargs=kwargs, root=root, option="--model"),
         optimizer=optimizer_factory,
         apply_proposals=apply_renames,

@@ -42,17 +42,21 @@ def command(
 ) -> None:
     """Say in what the checkpoints A and B differ, whatever they are and whoever wrote them.
 
+    Of a run's folder, the folder that holds it, or `latest` the newest checkpoint is taken.
+
     Sections are compared as version 2 has them: names, shapes and dtypes of tensors, their values
     by digest first, and all settings. Exit code 0: nothing differs; 1: something does; more:
     trouble.
     """
+    from ckptkit.cli.newest import checkpoint_at
     from ckptkit.cli.progress import meter
     from ckptkit.errors import DifferenceFoundError
     from ckptkit.verbs.diff import DiffOptions, diff
 
+    first, second = (checkpoint_at(path, limits) for path in (a, b))
     with meter("comparing", None) as shown:
         report = diff(
-            a, b,
+            first, second,
             DiffOptions(
                 values=not no_values, limits=limits, started=shown.restart,
                 progress=shown.advance, **options,

@@ -59,16 +59,18 @@ def command(
 ) -> None:
     """Show what PATH holds, from its headers alone: loads no tensor, runs no code.
 
-    PATH is a file or a folder of any kind that ckptkit opens, told by its content.
+    PATH is a file or a folder of any kind that ckptkit opens, told by its content; of a run's
+    folder, the folder that holds it, or `latest` the newest checkpoint is taken.
     """
     if path is None and tensors is not None and os.path.lexists(tensors):
         path, tensors = tensors, EVERY  # ``inspect --tensors model.pt``: the word is the path
     if path is None:
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
+    from ckptkit.cli.newest import checkpoint_at
     from ckptkit.verbs.inspect import survey
     from ckptkit.verbs.open import load
 
-    with load(path, dialect=dialect, limits=limits) as checkpoint:
+    with load(checkpoint_at(path, limits), dialect=dialect, limits=limits) as checkpoint:
         from ckptkit.cli.inspect_view import View, make_view
 
         wanted = View(tensors, with_tree, section, stats, every, depth)

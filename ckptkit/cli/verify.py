@@ -21,8 +21,10 @@ def command(paths: tuple[str, ...], with_all: bool, limits: Limits, as_json: boo
 
     A sealed folder has a digest for every tensor; a torch zip has a CRC-32 for every entry, which
     torch.load never looks at; in other kinds the structure is all there is. Exit code 61 says that
-    something is damaged; then the first path that is no checkpoint decides.
+    something is damaged; then the first path that is no checkpoint decides. Of a run's folder, the
+    folder that holds it, or `latest` the newest checkpoint is taken.
     """
+    from ckptkit.cli.newest import checkpoint_at
     from ckptkit.errors import CkptkitError, DamageFoundError, PluginError
     from ckptkit.verbs.verify import verify
 
@@ -30,7 +32,7 @@ def command(paths: tuple[str, ...], with_all: bool, limits: Limits, as_json: boo
     failed: CkptkitError | None = None
     for path in paths:
         try:
-            outcomes.append(_with_meter(verify, path, limits))
+            outcomes.append(_with_meter(verify, checkpoint_at(path, limits), limits))
         except PluginError:
             raise
         except CkptkitError as exc:

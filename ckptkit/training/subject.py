@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.errors import NoCheckpointError, NotFoundError
-from ckptkit.run.choose import choose, choose_named, survey
+from ckptkit.run.choose import Skipped, choose, choose_named, survey
 from ckptkit.run.experiment import (
     CHECKPOINTS,
     LATEST_WORD,
@@ -109,9 +109,18 @@ def settings_source(subject: Subject) -> Path:
     """The checkpoint to ask for trainer and settings: headers tell. Raises: NoCheckpointError."""
     if subject.is_checkpoint or subject.experiment is None:
         return subject.path
+    return find_newest(subject)[0]
+
+
+def find_newest(subject: Subject) -> tuple[Path, list[Skipped]]:
+    """The newest checkpoint of a run by its headers, and what was passed over.
+
+    Raises: NoCheckpointError.
+    """
+    assert subject.experiment is not None
     found, skipped = survey(subject.experiment.checkpoints)
     if found:
-        return found[0].path
+        return found[0].path, skipped
     told = "; ".join(f"{one.path.name}: {one.reason}" for one in skipped[:3])
     raise NoCheckpointError(
         subject.experiment.folder,
