@@ -55,9 +55,10 @@ def test_a_sheet_of_retrievals_is_a_picture_with_green_frames_and_captions(once)
 def test_history_has_losses_and_both_ways_of_finding(once):
     history = json.loads((once.run / "history.json").read_text())
     for name in (
-        "loss",
-        "contrastive",
-        "words",
+        "lr",
+        "train_loss",
+        "train_contrastive",
+        "train_words",
         "val_loss",
         "text_to_image R@1",
         "image_to_text R@10",
@@ -69,7 +70,7 @@ def test_history_has_losses_and_both_ways_of_finding(once):
 def test_it_learns_to_find_what_it_was_shown(tmp_path, data):
     one = Trained(tmp_path, data, epochs=14, lr=4e-3, dropout=0.0, augment=0.0, batch_size=12,
                   save_every_epochs=14)  # fmt: skip
-    losses = json.loads((one.run / "history.json").read_text())["contrastive"]
+    losses = json.loads((one.run / "history.json").read_text())["train_contrastive"]
     assert losses[-1] < 0.7 * losses[0]
 
 

@@ -49,7 +49,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
-        scheduler = CosineAnnealingLR(optimizer, T_max=config.epochs)
+        scheduler = CosineAnnealingLR(optimizer, T_max=max(1, config.epochs))
         scaler, average = place.scaler(), average_of(model, config.ema)
         state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
         state |= kept(average, read.tokens, frozen)

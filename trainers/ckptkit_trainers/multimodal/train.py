@@ -68,6 +68,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                 shown = config.progress and place.leads
                 for batch in watched(run.batches(loader), len(loader), title, shown=shown):
                     _step(run, learner, batch)
+                run.log(lr=scheduler.get_last_lr()[0])
                 scheduler.step()
                 points, losses = Points(), []
                 for loss, n_pairs in validate(brain, run.evaluate(val), place, points):
@@ -99,7 +100,10 @@ def _step(run: ckptkit.Run, learner: Learner, batch: Item) -> None:
     scaler.scale(loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
     if run.micro_batch == config.accumulate - 1:
         step(learner.spread, learner.optimizer, scaler, config.clip)
-    run.log(loss=loss, contrastive=told, words=guessed, temperature=1 / seen.scale)
+    run.log(
+        train_loss=loss, train_contrastive=told, train_words=guessed, temperature=1 / seen.scale,
+        weight=len(there["number"]),
+    )  # fmt: skip
 
 
 def _figures(points: Points) -> dict[str, float]:

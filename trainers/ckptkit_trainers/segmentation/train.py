@@ -42,7 +42,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
-        scheduler = CosineAnnealingLR(optimizer, config.epochs)
+        scheduler = CosineAnnealingLR(optimizer, max(1, config.epochs))
         scaler = place.scaler()
         called = place.spread(model)
         batches, held_out = (
@@ -52,7 +52,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         state |= {"scaler": scaler} if scaler.is_enabled() else {}
         options = told_to_the_run(config, lambda: probe(model, place.device), run_options)
         with ckptkit.Run(folder, state, **options) as run:
-            stand_at(scheduler, run.epoch, config.epochs)
+            stand_at(scheduler, run.epoch, max(1, config.epochs))
             for epoch in run.epochs(config.epochs):
                 model.train()
                 title = f"epoch {epoch + 1} of {config.epochs}"
@@ -66,9 +66,9 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                     torch.autograd.backward(scaler.scale(loss / config.accumulate))
                     if run.micro_batch == config.accumulate - 1:
                         step(model, optimizer, scaler, config.clip)
-                    run.log(train_loss=loss)
-                scheduler.step()
+                    run.log(train_loss=loss, weight=len(images))
                 run.log(lr=scheduler.get_last_lr()[0])
+                scheduler.step()
                 found = validate(model, run, held_out, place, config)
                 run.log(found)
                 run.tell(f"{title}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
