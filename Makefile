@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 CORPUS ?= .cache/corpus
 PARTS ?= gpt trainer background torn
 POINTS ?=
+NAME ?= diffusion multimodal restoration segmentation
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench quality fuzz soak chaos corpus clean help
+.PHONY: demo test blocked lint bench quality fuzz soak chaos corpus clean help
 
 help: ## Say what each command does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -35,6 +36,11 @@ demo: $(VENV)/.core ## Open real checkpoints of other people; train, kill, resum
 
 test: $(VENV)/.dev corpus ## Set up and pass every test
 	PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+blocked: $(VENV)/.dev corpus ## Pass every other test without each trainer's plugin in turn (an hour; NAME=restoration)
+	set -e; for name in $(NAME); do echo "without $$name"; \
+	  CKPTKIT_DISABLE_PLUGINS=$$name PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) \
+	    $(BIN)/python -m pytest -q -n 2 --dist loadgroup; done
 
 corpus: | $(BIN)/python ## Fetch the real checkpoints that the tests read (150 MB)
 	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS)

@@ -208,7 +208,9 @@ _state: dict[str, Any] = {"disabled": frozenset(), "registry": None}
 
 def disable(names: Iterable[str]) -> None:
     """Leave these plugins out of this process ("all": every one but ours)."""
-    _state["disabled"], _state["registry"] = frozenset(names), None
+    left_out = frozenset(names)
+    if left_out != _state["disabled"]:  # else what is loaded is what it would be
+        _state["disabled"], _state["registry"] = left_out, None
 
 
 def registry() -> Registry:

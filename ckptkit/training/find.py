@@ -26,10 +26,10 @@ def _advice(name: str, known: Iterable[str]) -> str:
     off = [row.name for row in rows if row.state == "disabled"]
     if name in off:
         return f"the plugin {name} is left out by CKPTKIT_DISABLE_PLUGINS: take it out of there"
-    near = get_close_matches(name, list(known), 1)
-    if near:
-        return f"did you mean {near[0]}?"
     failed = [row.name for row in rows if row.state == "failed"]
+    near = get_close_matches(name, list(known), 1)
+    if near and name not in failed:  # else it is known why there is none of that very name
+        return f"did you mean {near[0]}?"
     if failed:
         return f"ckptkit plugins says why these plugins failed: {', '.join(failed)}"
     return "install the package that offers it; ckptkit plugins shows what there is"

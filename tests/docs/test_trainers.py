@@ -11,6 +11,7 @@ from ckptkit.cli.main import COMMANDS, app
 from ckptkit.cli.training_options import FRESH_OR_NOT, RESUMING, RUNNING, SETTINGS, params_of
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.option import options_of
+from tests.plugins.whose import PLUGINS, each
 
 ROOT = Path(__file__).parents[2]
 TABLES = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
@@ -58,9 +59,8 @@ def contract():
 
 
 def test_every_trainer_has_its_page_and_its_row():
-    names = {one.name for one in trainers() if one.train.startswith("ckptkit_trainers.")}
-    assert set(PAGES) == names
-    assert all(f"[{name}.md](trainers/{name}.md)" in TABLES for name in names)
+    assert set(PAGES) == PLUGINS
+    assert all(f"[{name}.md](trainers/{name}.md)" in TABLES for name in PLUGINS)
 
 
 def test_no_row_is_empty_and_every_test_that_is_named_exists():
@@ -76,7 +76,7 @@ def test_no_row_is_empty_and_every_test_that_is_named_exists():
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", sorted(PAGES))
+@pytest.mark.parametrize("name", each(PAGES))
 def test_every_option_of_a_page_exists(name):
     (trainer,) = [one for one in trainers() if one.name == name]
     known = flags_of(trainer) | common_options() | ELSEWHERE
@@ -85,6 +85,7 @@ def test_every_option_of_a_page_exists(name):
     assert named - known == set()
 
 
+@pytest.mark.of_plugin("segmentation")
 def test_the_options_of_the_segmentation_scripts_are_options_here():
     told = CliRunner().invoke(app, ["train", "segmentation", "--help"]).output
     for option in ("--checkpoint", "--resume-from", "--resume", "--epochs", "--batch-size", "--lr",
@@ -92,11 +93,15 @@ def test_the_options_of_the_segmentation_scripts_are_options_here():
         assert re.search(rf"{option}\b", told), option
 
 
-def test_every_option_and_command_of_the_tables_exists():
+@pytest.mark.of_plugin(*PLUGINS)  # one table names the options of all
+def test_every_option_of_the_tables_exists():
     known = common_options() | ELSEWHERE
     for one in trainers():
         known |= flags_of(one)
     assert set(re.findall(r"--[a-z][a-z_-]*[a-z]", TABLES)) - known == set()
+
+
+def test_every_command_of_the_tables_exists():
     assert set(re.findall(r"ckptkit ([a-z]+)", TABLES.replace("-m ckptkit", "ckptkit"))) <= set(
         COMMANDS
     )

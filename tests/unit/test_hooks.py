@@ -112,6 +112,18 @@ def test_a_disabled_plugin_is_not_even_imported(plugin):
     assert everything.dialects()
 
 
+def test_the_registry_is_built_anew_only_where_others_are_left_out(monkeypatch):
+    for key, value in (("disabled", frozenset()), ("registry", None)):
+        monkeypatch.setitem(manager._state, key, value)
+    manager.disable(["all"])
+    first = manager.registry()
+    assert {row.state for row in first.plugin_table()} <= {"builtin", "disabled"}
+    manager.disable(["all"])
+    assert manager.registry() is first
+    manager.disable([])
+    assert manager.registry() is not first
+
+
 def test_two_plugins_may_choose_the_same_short_name(plugin):
     first = plugin("pa", GOOD.format(name="a"))
     second = plugin("pb", GOOD.format(name="b"))._replace(name="pa")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,17 @@ def test_where_a_plugin_failed_the_answer_says_where_to_look(tmp_path):
     told = "why these plugins failed: tiny"
     with installed(site), pytest.raises(UnknownTrainerError, match=told):
         find_trainer("tiny")
+
+
+def test_the_failed_plugin_of_that_very_name_is_told_before_a_name_that_is_near(monkeypatch):
+    rows = [SimpleNamespace(name="tiny", state="failed")]
+    near = [SimpleNamespace(name="tinny")]
+    monkeypatch.setattr("ckptkit.training.find.plugin_table", lambda: rows)
+    monkeypatch.setattr("ckptkit.training.find.trainers", lambda: near)
+    with pytest.raises(UnknownTrainerError, match="why these plugins failed: tiny"):
+        find_trainer("tiny")
+    with pytest.raises(UnknownTrainerError, match=r"did you mean tinny\?"):
+        find_trainer("tinnny")
 
 
 def test_without_any_trainer_the_answer_does_not_list_them(monkeypatch):

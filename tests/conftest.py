@@ -1,0 +1,25 @@
+"""Where a plugin is left out, its own tests are skipped; every other test has to pass: make blocked."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ckptkit.hooks import manager
+from tests.plugins.whose import left_out, plugins_of
+
+LEFT_OUT = left_out(os.environ.get("CKPTKIT_DISABLE_PLUGINS", ""))
+
+
+def pytest_configure() -> None:
+    """Leave them out of this process too: the command line alone reads the environment."""
+    if LEFT_OUT:
+        manager.disable(LEFT_OUT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in plugins_of(item) & LEFT_OUT:
+            why = f"a test of the plugin {name}, which CKPTKIT_DISABLE_PLUGINS leaves out"
+            item.add_marker(pytest.mark.skip(reason=why))
