@@ -14,7 +14,7 @@ PROMPTS = "three moving left; seven moving up; zero moving right; one moving dow
 class Config(Settings):
     """What can be asked of this training. Units: pixels for ``size`` and ``patch``."""
 
-    epochs: int = option(12, "epochs to reach in all, not to add", least=0)
+    epochs: int = option(12, "epochs to reach in all, not to add", least=1)
     batch_size: int = option(16, "clips in a batch", least=1)
     lr: float = option(2e-3, "learning rate", least=0)
     sample_every: int = option(3, "sample the prompts every so many epochs, 0: never", least=0)

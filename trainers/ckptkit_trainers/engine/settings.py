@@ -48,7 +48,7 @@ def check_settings(settings: Any) -> None:
 class Settings:
     """What can be asked of every training. Units: minutes for ``save_every_minutes``."""
 
-    epochs: int = option(10, "epochs to reach in all, not to add", least=0)
+    epochs: int = option(10, "epochs to reach in all, not to add", least=1)
     batch_size: int = option(16, "samples in a batch", least=1)
     accumulate: int = option(1, "batches whose gradients make one step", least=1)
     lr: float = option(3e-4, "learning rate", least=0)

@@ -15,7 +15,7 @@ SOUND_GROUPS = 8  # of channels that the sound encoder normalises together
 class Config(Settings):
     """Encoders of each modality, and the space that they share."""
 
-    epochs: int = option(40, "epochs to reach in all, not to add", least=0)
+    epochs: int = option(40, "epochs to reach in all, not to add", least=1)
     batch_size: int = option(
         128, "pairs in a batch; the others of a batch are what is told apart", least=2
     )

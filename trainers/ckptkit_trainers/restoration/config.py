@@ -15,7 +15,7 @@ SSIM_WINDOW = 11  # pixels; SSIM needs a picture that is larger
 class Config(Settings):
     """What can be asked of the training. Units: noise in levels of 255, sizes in pixels."""
 
-    epochs: int = option(20, "epochs to reach in all, not to add", least=0)
+    epochs: int = option(20, "epochs to reach in all, not to add", least=1)
     batch_size: int = option(8, "patches in a batch", least=1)
     lr: float = option(2e-3, "learning rate at the beginning; a cosine leads it to zero", least=0)
     data: str = option("", "folder of photographs; empty: those inside two wheels")

@@ -21,7 +21,7 @@ WATCHED: dict[str, Literal["min", "max"]] = {
 class Config(Settings):
     """Units: pixels for ``size``, ``window`` and ``boundary_px``; channels for ``width``."""
 
-    epochs: int = option(12, "epochs to reach in all, not to add", least=0)
+    epochs: int = option(12, "epochs to reach in all, not to add", least=1)
     batch_size: int = option(8, "patches in a batch", least=1)
     lr: float = option(
         1e-3, "learning rate at the start; it falls as a cosine to 0 at the target", least=0
