@@ -1,0 +1,45 @@
+"""What holds of all four trainers, each at its smallest."""
+
+import pytest
+import torch
+
+import ckptkit
+from tests.plugins.whose import each
+
+SMALL = {
+    "diffusion": {"clips": 8, "val_clips": 4, "channels": 8, "text_width": 16, "text_layers": 1,
+                  "sample_steps": 2},
+    "segmentation": {"tiles": 8, "val_tiles": 4, "width": 8, "size": 32},
+    "multimodal": {"limit": 8, "width": 16, "d_shared": 16, "image_size": 16, "sample_every": 0},
+    "restoration": {"patches": 8, "width": 4, "depth": 2, "patch": 32, "val_size": 48},
+}  # fmt: skip
+EACH = pytest.mark.parametrize("name", each(SMALL))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def settings(name, **more):
+    return {**SMALL[name], "batch_size": 4, "device": "cpu", "tensorboard": False, **more}
+
+
+@EACH
+def test_the_rate_that_is_told_of_an_epoch_is_the_one_it_trained_with(name, tmp_path):
+    run = ckptkit.trainer(name).train(tmp_path, **settings(name, epochs=2, lr=0.004))
+    assert run.history["lr"] == pytest.approx([0.004, 0.002])
+    assert {"train_loss", "val_loss"} <= set(run.history)
+
+
+@EACH
+def test_a_target_of_no_epoch_is_reached_at_once_and_so_it_is_when_some_were_done(name, tmp_path):
+    trainer = ckptkit.trainer(name)
+    trainer.train(tmp_path / "none", **settings(name, epochs=0))
+    run = trainer.train(tmp_path / "one", **settings(name, epochs=1, sample_every=0))
+    again = trainer.resume(tmp_path / "one", epochs=0)
+    assert again.folder == run.folder
+    assert again.history["epoch"] == [1]
