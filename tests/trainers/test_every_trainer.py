@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import ckptkit
+from ckptkit.errors import SettingError
 from tests.plugins.whose import each
 
 SMALL = {
@@ -36,10 +37,7 @@ def test_the_rate_that_is_told_of_an_epoch_is_the_one_it_trained_with(name, tmp_
 
 
 @EACH
-def test_a_target_of_no_epoch_is_reached_at_once_and_so_it_is_when_some_were_done(name, tmp_path):
-    trainer = ckptkit.trainer(name)
-    trainer.train(tmp_path / "none", **settings(name, epochs=0))
-    run = trainer.train(tmp_path / "one", **settings(name, epochs=1, sample_every=0))
-    again = trainer.resume(tmp_path / "one", epochs=0)
-    assert again.folder == run.folder
-    assert again.history["epoch"] == [1]
+def test_a_target_of_no_epoch_is_a_mistake_and_leaves_no_run_behind(name, tmp_path):
+    with pytest.raises(SettingError, match="--epochs: is 0; expected 1 or more"):
+        ckptkit.trainer(name).train(tmp_path / "none", **settings(name, epochs=0))
+    assert not (tmp_path / "none").exists()
