@@ -1,18 +1,30 @@
 """The diffusion trainer with somebody's text encoder, frozen, from a folder of transformers."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    T5Config,
+    T5EncoderModel,
+)
 
 import ckptkit
-from ckptkit.errors import NotFoundError
+from ckptkit.errors import MismatchError, NotFoundError, SettingError
 from ckptkit.testing.trainer_contract import final_of
 from ckptkit_trainers.diffusion.config import Config, SampleOptions
 from ckptkit_trainers.diffusion.digits import WORDS
+from ckptkit_trainers.diffusion.draw import Painter
 from ckptkit_trainers.diffusion.model import frozen_encoder
 from ckptkit_trainers.diffusion.sample import sample
 from ckptkit_trainers.diffusion.train import train
-from ckptkit_trainers.diffusion.words import MARKS, _tokenizer
+from ckptkit_trainers.diffusion.words import MARKS, PretrainedTokens, _tokenizer
+from ckptkit_trainers.engine.place import Place
 from tests.trainers.seeds_diffusion import TINY
 
 
@@ -58,4 +70,42 @@ def test_a_folder_without_an_encoder_is_refused(tmp_path):
         train(config, tmp_path / "run")
     (tmp_path / "tokenizer_config.json").write_text("{}")
     with pytest.raises(NotFoundError, match=r"has no config.json; .* save_pretrained"):
-        frozen_encoder(tmp_path)
+        frozen_encoder(config)
+    with pytest.raises(NotFoundError, match=r"gone: is no folder here; .* now: --text FOLDER"):
+        train(replace(config, text=str(tmp_path / "gone")), tmp_path / "run")
+
+
+def test_captions_that_are_longer_than_the_encoder_reads_are_refused(tmp_path, encoder):
+    config = Config(**TINY | {"text": str(encoder), "caption_length": 20})
+    with pytest.raises(SettingError, match=r"--caption-length: is 20; expected at most 16"):
+        train(config, tmp_path / "run")
+
+
+def test_what_is_no_text_encoder_is_refused_by_its_type(tmp_path, encoder):
+    shutil.copytree(encoder, tmp_path / "eye")
+    ResNetConfig().save_pretrained(tmp_path / "eye")
+    config = Config(**TINY | {"text": str(tmp_path / "eye")})
+    with pytest.raises(MismatchError, match=r"of the type 'resnet'; expected a text encoder"):
+        train(config, tmp_path / "run")
+
+
+def test_of_t5_the_half_that_reads_is_taken(tmp_path, encoder):
+    shutil.copytree(encoder, tmp_path / "t5")
+    sizes = {"d_model": 12, "d_kv": 6, "d_ff": 12, "num_layers": 1, "num_heads": 2}
+    T5EncoderModel(T5Config(vocab_size=32, **sizes)).save_pretrained(tmp_path / "t5")
+    config = Config(**TINY | {"text": str(tmp_path / "t5"), "clips": 8, "epochs": 1})
+    train(config, tmp_path / "run")
+    assert final_of(tmp_path / "run").is_dir()
+
+
+def test_padding_is_not_read(encoder):
+    """A caption means the same, however many places are left behind it."""
+    tokens = [PretrainedTokens(encoder, length=length) for length in (6, 12)]
+    frozen = frozen_encoder(Config(text=str(encoder)))
+    place = Place(device=torch.device("cpu"), dtype=torch.float32)
+    read = [
+        Painter(None, frozen, one, place).read(one(["three moving left"])) for one in tokens
+    ]  # fmt: skip
+    n_words = int(tokens[0].there(tokens[0](["three moving left"])).sum())
+    assert 3 <= n_words < 6
+    assert torch.allclose(read[0][:, :n_words], read[1][:, :n_words], atol=1e-6)

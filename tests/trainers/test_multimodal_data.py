@@ -194,7 +194,7 @@ def test_what_is_wrong_with_a_picture_is_never_told_to_be_recovered(tmp_path):
 
 
 def test_a_tokenizer_is_looked_for_on_the_disk_alone(tmp_path):
-    with pytest.raises(CkptkitError, match=r"holds no tokenizer.json; expected a local folder"):
+    with pytest.raises(CkptkitError, match=r"has no tokenizer_config.json; .*nothing is downloaded|let model and"):
         words_of(str(tmp_path))
 
 

@@ -5,7 +5,16 @@ import math
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, ViTConfig, ViTModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    T5Config,
+    T5EncoderModel,
+    ViTConfig,
+    ViTModel,
+)
 
 from ckptkit.errors import CkptkitError
 from ckptkit_trainers.multimodal.config import Config
@@ -198,5 +207,46 @@ def test_of_a_clip_model_the_tower_that_is_meant_is_taken(tmp_path):
 
 
 def test_a_folder_that_holds_no_encoder_is_told(tmp_path):
-    with pytest.raises(CkptkitError, match=r"holds no config\.json.*save_pretrained"):
+    with pytest.raises(CkptkitError, match=r"has no config\.json.*save_pretrained"):
         brain(image_from=str(tmp_path))
+
+
+def vit_in(folder):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ViTModel(
+        ViTConfig(**sizes, intermediate_size=16, image_size=64, patch_size=16)
+    ).save_pretrained(folder)
+
+
+def test_pictures_of_another_size_than_a_pretrained_encoder_sees_are_refused(tmp_path):
+    vit_in(tmp_path)
+    with pytest.raises(CkptkitError, match=r"--image-size: is 16; expected 64, which the encoder"):
+        brain(image_from=str(tmp_path), image_size=16)
+    assert brain(image_from=str(tmp_path), image_size=64)
+
+
+def test_texts_that_are_longer_than_a_pretrained_encoder_reads_are_refused(tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(**sizes, max_position_embeddings=12)).save_pretrained(tmp_path)
+    with pytest.raises(CkptkitError, match=r"--max-words: is 24; expected at most 12"):
+        brain(text_from=str(tmp_path), max_words=24)
+
+
+def test_an_encoder_of_the_other_kind_is_refused_by_its_type(tmp_path):
+    vit_in(tmp_path)
+    with pytest.raises(CkptkitError, match=r"of the type 'vit'; expected a text encoder"):
+        brain(text_from=str(tmp_path))
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(CkptkitError, match=r"of the type 'bert'; expected an image encoder"):
+        brain(image_from=str(tmp_path))
+
+
+def test_of_t5_the_half_that_reads_is_taken_and_made_again_without_its_folder(tmp_path):
+    sizes = {"d_model": 12, "d_kv": 6, "d_ff": 12, "num_layers": 1, "num_heads": 2}
+    T5EncoderModel(T5Config(vocab_size=40, **sizes)).save_pretrained(tmp_path)
+    config = Config(**TINY, text_from=str(tmp_path))
+    parts = described(config)
+    for pretrained in (True, False):
+        made = Brain(config, parts, pretrained=pretrained)
+        assert type(made.text.encoder).__name__ == "T5EncoderModel"
+        assert made.embed(batch() | {"text": torch.full((3, 4), 7)})["text"].shape == (3, 24)

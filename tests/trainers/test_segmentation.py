@@ -13,7 +13,7 @@ from PIL import Image  # noqa: E402
 
 import ckptkit  # noqa: E402
 from ckptkit.errors import MismatchError, NotFoundError  # noqa: E402
-from ckptkit.testing.trainer_contract import TrainerContract  # noqa: E402
+from ckptkit.testing.trainer_contract import TrainerContract, final_of  # noqa: E402
 from ckptkit_trainers.segmentation.buildformer import WindowAttention  # noqa: E402
 from ckptkit_trainers.segmentation.config import (  # noqa: E402
     Config,
@@ -183,6 +183,29 @@ def test_a_folder_of_transformers_gives_the_weights_to_begin_with(run, tmp_path)
         begin_with(build(config), replace(config, variant="b0"))
     with pytest.raises(NotFoundError, match="nothing is downloaded"):
         begin_with(build(config), replace(config, pretrained="nvidia/mit-b0"))
+
+
+def test_a_head_of_another_width_begins_afresh_and_the_folder_opens_again(tmp_path):
+    from transformers import SegformerForSemanticSegmentation
+
+    donor = build(settings())
+    wider = donor.config
+    wider.decoder_hidden_size = 24
+    SegformerForSemanticSegmentation(wider).save_pretrained(tmp_path / "hub")
+    config = settings(pretrained=str(tmp_path / "hub"), epochs=1)
+    train(config, tmp_path / "run")
+    _, told = SegformerForSemanticSegmentation.from_pretrained(
+        final_of(tmp_path / "run"), output_loading_info=True
+    )
+    assert not any(told.values())
+
+
+def test_a_folder_of_another_model_is_refused_by_its_type(tmp_path):
+    from transformers import BertConfig
+
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(MismatchError, match="of the type 'bert'; expected a SegFormer"):
+        begin_with(build(settings()), settings(pretrained=str(tmp_path)))
 
 
 def test_a_checkpoint_gives_the_weights_to_begin_with(run):

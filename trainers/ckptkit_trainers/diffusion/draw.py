@@ -12,7 +12,7 @@ from torch import nn
 from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.gifs import frames_of
 from ckptkit_trainers.diffusion.noise import ddim
-from ckptkit_trainers.diffusion.words import Tokens
+from ckptkit_trainers.diffusion.words import PretrainedTokens, Tokens
 from ckptkit_trainers.engine.pictures import save_picture, sheet
 from ckptkit_trainers.engine.place import Place
 
@@ -33,8 +33,10 @@ class Painter(NamedTuple):
         numbers = numbers.to(self.place.device)
         if self.frozen is None:
             return numbers
+        assert isinstance(self.tokens, PretrainedTokens)
+        there = self.tokens.there(numbers)
         with torch.no_grad(), self.place.autocast():
-            hidden: torch.Tensor = self.frozen(numbers).last_hidden_state
+            hidden: torch.Tensor = self.frozen(numbers, attention_mask=there).last_hidden_state
         return hidden
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from diffusers import UNet3DConditionModel
 from torch import nn
-from transformers import AutoModel, CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.noise import check_steps
 from ckptkit_trainers.diffusion.words import MARKS
+from ckptkit_trainers.engine.hub_folder import home_of, hub_config, require_places
 
 GROUPS = 8  # of the group norms
 PLACES = 8  # channels that tell the UNet which frame and which patch it sees
@@ -100,14 +101,18 @@ def small_encoder(config: Config) -> nn.Module:
     return inner
 
 
-def frozen_encoder(folder: Path) -> nn.Module:
-    """Open a pretrained text encoder. Raises: NotFoundError, MismatchError."""
-    if not (folder / "config.json").is_file():
-        raise errors.NotFoundError(
-            folder, "has no config.json", "a folder that save_pretrained of transformers wrote",
-            "give the text encoder's folder, its tokenizer in it",
-        )  # fmt: skip
-    model = AutoModel.from_pretrained(folder, local_files_only=True)
+def frozen_encoder(config: Config) -> nn.Module | None:
+    """Open the pretrained text encoder that is asked for, if one is.
+
+    Raises: NotFoundError; MismatchError; SettingError for captions that are too long for it.
+    """
+    if not config.text:
+        return None
+    folder = Path(config.text).expanduser()
+    stored = hub_config(folder, "--text", has="vocab_size", what="a text encoder")
+    own = getattr(stored, "text_config", stored)
+    require_places(own, config.caption_length, "--caption-length", folder)
+    model = home_of(stored.model_type).from_pretrained(folder, local_files_only=True)
     model = getattr(model, "text_model", model)  # of a model of pictures and text
     return model.requires_grad_(False).eval()  # type: ignore[no-any-return]
 

@@ -38,7 +38,7 @@ def open_painter(checkpoint: Path, config: Config, *, weights: str, device: str)
         words = _mapping(stored, "words").get("words")
         weights = weights if "ema" in stored.document else "model"
         frozen_is_there = "text_encoder" in stored.document
-    frozen = frozen_encoder(Path(config.text).expanduser()) if config.text else None
+    frozen = frozen_encoder(config)
     model = build(config, frozen)
     use = "ema" if weights == "ema" else "raw"
     _fill(checkpoint, {"model": model}, use)

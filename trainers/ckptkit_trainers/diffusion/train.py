@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,7 +43,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         read = read_data(config)
         loader = load_train(read, config, place)
         held_out = load_held_out(HeldOutClips(read.held_out, read.tokens, config), config)
-        frozen = frozen_encoder(Path(config.text).expanduser()) if config.text else None
+        frozen = frozen_encoder(config)
         model = build(config, frozen).to(place.device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.lr, weight_decay=config.weight_decay

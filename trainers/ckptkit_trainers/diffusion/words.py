@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ckptkit.plugin import errors
+from ckptkit_trainers.engine.hub_folder import require_file
 
 MARKS = ("[PAD]", "[BEGIN]", "[END]", "[UNKNOWN]")
 
@@ -58,14 +58,20 @@ class PretrainedTokens:
         """Open it. Raises: NotFoundError if the folder has no tokenizer."""
         from transformers import AutoTokenizer
 
-        if not (folder / "tokenizer_config.json").is_file():
-            raise errors.NotFoundError(
-                folder, "has no tokenizer_config.json",
-                "a text encoder and its tokenizer, as save_pretrained of transformers writes them",
-                "let the tokenizer write itself into the same folder",
-            )  # fmt: skip
+        require_file(folder, "tokenizer_config.json", "--text")
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._length = length
+
+    def there(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Tell words from padding. Shapes: as ``numbers``.
+
+        Where the mark of the end pads too, as in CLIP, the encoder was trained to read it all.
+        """
+        own = self._tokenizer
+        if own.pad_token_id is None or own.pad_token_id == own.eos_token_id:
+            return torch.ones_like(numbers)
+        there: torch.Tensor = (numbers != own.pad_token_id).long()
+        return there
 
     def __call__(self, captions: Sequence[str]) -> torch.Tensor:
         """Number what the tokenizer makes of them."""

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
-    AutoModel,
     BertConfig,
     BertModel,
     CLIPTextModel,
@@ -25,6 +24,7 @@ from transformers import (
 )
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.hub_folder import home_of, hub_config, require_places
 from ckptkit_trainers.multimodal.config import Config
 
 PLAIN = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -62,11 +62,11 @@ def own_text_config(config: Config) -> PreTrainedConfig:
 def described(config: Config) -> dict[str, str]:
     """Return the encoders' configurations as JSON: with these and the weights all is there.
 
-    Raises: NotFoundError where a pretrained one is not.
+    Raises: NotFoundError where a pretrained one is not; MismatchError for one of another kind;
+    SettingError for pictures or texts that it cannot take.
     """
-    image = _read(config.image_from) if config.image_from else own_image_config(config)
-    text = _read(config.text_from) if config.text_from else own_text_config(config)
-    image, text = (_part(image, "vision_config"), _part(text, "text_config"))
+    image = _opened_image(config) if config.image_from else own_image_config(config)
+    text = _opened_text(config) if config.text_from else own_text_config(config)
     pixels = _pixels(config.image_from) if config.image_from else PLAIN
     return {
         "image": json.dumps(image.to_dict(), default=str),
@@ -74,14 +74,27 @@ def described(config: Config) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _read(folder: str) -> PreTrainedConfig:
-    if not Path(folder, "config.json").is_file():
-        raise errors.NotFoundError(
-            folder, "holds no config.json", "a folder that from_pretrained opens",
-            "save one with save_pretrained(), or leave the option out for an own encoder",
+def _opened_image(config: Config) -> PreTrainedConfig:
+    folder, option = Path(config.image_from), "--image-from"
+    stored = _part(
+        hub_config(folder, option, has="num_channels", what="an image encoder"), "vision_config"
+    )
+    side = getattr(stored, "image_size", None)
+    if stored.model_type in _FIXED and side != config.image_size:
+        raise errors.SettingError(
+            "--image-size", f"is {config.image_size}", f"{side}, which the encoder in {folder} "
+            "sees", f"give --image-size {side}",
         )  # fmt: skip
-    config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
-    return config
+    return stored
+
+
+def _opened_text(config: Config) -> PreTrainedConfig:
+    folder, option = Path(config.text_from), "--text-from"
+    stored = _part(
+        hub_config(folder, option, has="vocab_size", what="a text encoder"), "text_config"
+    )
+    require_places(stored, config.max_words, "--max-words", folder)
+    return stored
 
 
 def _part(config: PreTrainedConfig, name: str) -> PreTrainedConfig:
@@ -104,6 +117,7 @@ _TOWERS = {"clip_vision_model": CLIPVisionModel, "clip_text_model": CLIPTextMode
 _MADE: dict[str, type[PreTrainedModel]] = {
     "vit": ViTModel, "resnet": ResNetModel, "bert": BertModel, **_TOWERS,
 }  # fmt: skip
+_FIXED = ("vit", "deit", "clip_vision_model")  # of pictures of one size alone
 _NO_POOL = ("vit", "bert", "roberta", "distilroberta", "beit", "deit")
 
 
@@ -113,13 +127,13 @@ def encoder(description: str, folder: str = "") -> PreTrainedModel:
     kind = stored.pop("model_type")
     bare = {"add_pooling_layer": False} if kind in _NO_POOL else {}
     if folder:
-        home: Any = _TOWERS.get(kind, AutoModel)
+        home: Any = _TOWERS.get(kind, home_of(kind))
         opened: PreTrainedModel = home.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, **bare
         )
         return opened
     config = AutoConfig.for_model(kind, **stored)
-    make: Any = _MADE.get(kind, AutoModel.from_config)
+    make: Any = _MADE.get(kind, home_of(kind).from_config)
     made: PreTrainedModel = make(config, **bare)
     return made
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from ckptkit.plugin import errors
+from ckptkit_trainers.engine.hub_folder import require_file
 
 PAD, UNKNOWN, HIDDEN, START = "[PAD]", "[UNK]", "[MASK]", "[CLS]"
 SPECIAL = [PAD, UNKNOWN, HIDDEN, START]
@@ -33,11 +33,7 @@ def words_of(folder: str) -> str:
     if Path(folder, "tokenizer.json").is_file():
         text: str = Tokenizer.from_file(str(Path(folder, "tokenizer.json"))).to_str()
         return text
-    if not Path(folder, "tokenizer_config.json").is_file():
-        raise errors.NotFoundError(
-            folder, "holds no tokenizer.json", "a local folder with a text encoder and its "
-            "tokenizer", "let the tokenizer write itself there with save_pretrained()",
-        )  # fmt: skip
+    require_file(Path(folder), "tokenizer_config.json", "--text-from")
     from transformers import AutoTokenizer
 
     opened = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -56,7 +56,7 @@ def begin_with(model: nn.Module, config: Config) -> nn.Module:
     if not os.path.lexists(path):
         raise errors.NotFoundError(
             path, "is not there", "a local folder or checkpoint with weights",
-            "look at --pretrained; nothing is downloaded",
+            "nothing is downloaded; a resume needs none: --pretrained ''",
         )  # fmt: skip
     foreign = (path / "config.json").is_file() and not (path / "manifest.msgpack").is_file()
     if config.model == "segformer" and foreign:

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.hub_folder import hub_config
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.data import MEAN, STD
 
@@ -64,18 +65,18 @@ def hub_files(config: Config) -> dict[str, bytes]:
 
 
 def pretrained_segformer(path: Path, config: Config) -> nn.Module:
-    """Take the weights of a folder of transformers; what its head lacks begins afresh.
+    """Take the weights of a folder of transformers; where its head is another, ours begins afresh.
 
     Raises: MismatchError for another size of SegFormer.
     """
-    stored, wanted = SegformerConfig.from_pretrained(path), segformer_config(config)
+    wanted = segformer_config(config)
+    stored = hub_config(path, "--pretrained", has="decoder_hidden_size", what="a SegFormer")
     if (stored.depths, stored.hidden_sizes) != (wanted.depths, wanted.hidden_sizes):
         raise errors.MismatchError(
             path, f"has stages of {stored.hidden_sizes} channels and {stored.depths} blocks",
             f"{wanted.hidden_sizes} and {wanted.depths}, which is --variant {config.variant}",
             "give the --variant that it is",
         )  # fmt: skip
-    wanted.decoder_hidden_size = stored.decoder_hidden_size
     model: nn.Module = SegformerForSemanticSegmentation.from_pretrained(
         path, config=wanted, ignore_mismatched_sizes=True, local_files_only=True
     )
