@@ -45,8 +45,8 @@ def measure(out: Path, work: Path, epochs: int) -> None:
         "seed": SEED, "settings": asdict(config), "measured": asdict(MEASURE),
         **minutes, **machine(),
         "history": {name: view.history[name] for name in ("epoch", "train_loss", "val_loss")},
-        **{name: judged[name] for name in ("epoch", "step", "val_loss", "val_loss_by_noise_level",
-                                           "recognised")},
+        **{name: judged[name] for name in ("epoch", "step", "val_loss", "by_noise",
+                                           "drawn_clips", "recognised")},
     }  # fmt: skip
     write_figures(out, "diffusion", told)
     curve(told["history"], out / "diffusion" / "loss.png")

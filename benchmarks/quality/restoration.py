@@ -45,11 +45,11 @@ def measure(out: Path, work: Path, epochs: int) -> None:
         "seed": SEED, "settings": asdict(config), **minutes, **machine(),
         "epoch": judged["epoch"], "step": judged["step"],
         "history": {name: view.history[name] for name in ("epoch", "val_loss", "val_psnr")},
-        "results": judged["results"],
+        "by_noise": judged["by_noise"],
     }  # fmt: skip
     write_figures(out, "restoration", told)
     draw(checkpoint, config, out / "restoration")
-    print(json.dumps(told["results"], indent=1))
+    print(json.dumps(told["by_noise"], indent=1))
     print(f"{told['minutes']} minutes, {told['cpu_minutes']} of them computing")
 
 

@@ -96,13 +96,27 @@ def _done(planned: Deed) -> dict[str, Any]:
     try:
         return do(planned)
     except OSError as exc:
-        out = getattr(planned.options, "out", None)
-        if not out or not isinstance(exc.filename, (str, os.PathLike)):
+        if not isinstance(exc.filename, (str, os.PathLike)):
             raise
-        out, failed = Path(out), Path(exc.filename)
-        if failed != out and out not in failed.parents and failed not in out.parents:
+        failed = Path(exc.filename)
+        if not any(_is_in_or_above(failed, out) for out in _outs(planned)):
             raise
         raise WriteFailedError(
             failed, f"cannot be written: {(exc.strerror or str(exc)).lower()}",
             "a folder that can be", "name another with --out",
         ) from exc  # fmt: skip
+
+
+def _outs(planned: Deed) -> list[Path]:
+    """Where it may have been going to write: what was asked for, else the places for samples."""
+    from ckptkit.run.experiment import SAMPLES
+
+    out = getattr(planned.options, "out", None)
+    if out:
+        return [Path(out).expanduser()]
+    places = (planned.checkpoint.parent.parent, Path())
+    return [] if out is None else [place / SAMPLES for place in places]
+
+
+def _is_in_or_above(path: Path, folder: Path) -> bool:
+    return path == folder or folder in path.parents or path in folder.parents

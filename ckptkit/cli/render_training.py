@@ -104,7 +104,7 @@ def deed(done: Deed, found: Mapping[str, Any]) -> Iterator[Any]:
     for name, value in found.items():
         if _is_table(value):
             yield ""
-            yield text((name, "bold"))
+            yield text((name.replace("_", " "), "bold"))
             columns = list(dict.fromkeys(key for row in value for key in row))
             yield table(columns, [[_shown(row.get(key, "")) for key in columns] for row in value])
     for note in done.notes:

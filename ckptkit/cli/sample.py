@@ -9,7 +9,8 @@ command = deed_command(
     text="""Make samples with PATH: a checkpoint of a trainer, a run's folder, the folder that holds
     it, or `latest`.
 
-    Its trainer knows how: `ckptkit sample PATH --help` shows its options. --set changes a setting
-    of the training, as in --set device=cpu.
+    Its trainer knows how: `ckptkit sample PATH --help` shows its options, and where they go: of the
+    trainers here into samples/ of the run. --set changes a setting of the training, as in
+    --set device=cpu.
     """,
 )  # fmt: skip

@@ -37,6 +37,18 @@ def test_a_place_that_cannot_be_written_is_the_matter_of_out(
         _done(planned)
 
 
+@pytest.mark.parametrize("inside", ["run", "run/samples", "run/samples/1.png", "samples/1.png"])
+def test_so_it_is_where_nothing_was_asked_for(monkeypatch, inside):
+    options = SimpleNamespace(out="")
+    planned = Deed(None, None, Path("run/checkpoints/best_model"), 2, 10, (), None, options)
+    failing(monkeypatch, Path(inside))
+    with pytest.raises(WriteFailedError, match="name another with --out"):
+        _done(planned)
+    failing(monkeypatch, Path("run/checkpoints/best_model/model.safetensors"))
+    with pytest.raises(PermissionError):
+        _done(planned)
+
+
 def test_another_file_that_cannot_be_read_stays_a_failure_of_the_action(
     planned, tmp_path, monkeypatch
 ):
@@ -52,6 +64,16 @@ def test_the_checkpoint_is_named_once(planned, capsys):
     assert rows == [
         ["checkpoint", "run/checkpoint_epoch_2 (epoch 2, step 10)"], ["step", "11"],
         ["loss", "0.5"],
+    ]  # fmt: skip
+
+
+def test_rows_stand_as_a_table_under_their_name(planned, capsys):
+    rows = [{"what": "digit", "drawn": 0.5, "chance": 0.1}, {"what": "direction", "drawn": 0.75}]
+    show(deed(planned, {"by_noise": rows}))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert shown == [
+        ["by", "noise"], ["what", "drawn", "chance"], ["digit", "0.5", "0.1"],
+        ["direction", "0.75"],
     ]  # fmt: skip
 
 

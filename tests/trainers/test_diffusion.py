@@ -128,9 +128,9 @@ def test_an_evaluation_tells_the_loss_by_level_and_what_is_recognised(run, monke
     monkeypatch.setattr("ckptkit_trainers.diffusion.evaluate.LEARNED_FROM", 600)
     told = evaluate(run, Config(**TINY), EvaluateOptions(clips=10, samples_each=1, steps=1))
     assert (told["epoch"], told["step"]) == (2, 10)
-    assert list(told["val_loss_by_noise_level"]) == ["0.1", "0.3", "0.5", "0.7", "0.9"]
-    assert told["recognised"]["drawn_clips"] == 40
-    digit, direction = told["recognised"]["digit"], told["recognised"]["direction"]
+    assert [row["noise"] for row in told["by_noise"]] == [0.1, 0.3, 0.5, 0.7, 0.9]
+    assert told["drawn_clips"] == 40
+    digit, direction = told["recognised"]
     assert (digit["chance"], direction["chance"]) == (0.1, 0.25)
     assert digit["real"] > 0.4
     assert direction["real"] > 0.9

@@ -13,6 +13,8 @@ from ckptkit import errors
 from ckptkit.errors import InputError, MismatchError
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.named import named, settings_class
+from ckptkit.training.option import options_of
+from ckptkit_trainers.engine.out import out_folder
 from ckptkit_trainers.engine.place import device_of, placed
 from ckptkit_trainers.engine.settings import Settings, check_settings
 from ckptkit_trainers.segmentation.buildformer import BuildFormer
@@ -122,3 +124,31 @@ def test_no_mistake_of_a_user_leaves_with_the_exit_code_of_a_defect():
     for file in Path(ckptkit_trainers.__path__[0]).rglob("*.py"):
         raised = re.findall(r"\braise (?:errors\.)?(\w+)\(", file.read_text())
         assert not above & set(raised), file
+
+
+@pytest.mark.parametrize(
+    ("asked", "checkpoint", "folder"),
+    [
+        ("here", "run/checkpoints/best_model", "here"),
+        ("", "run/checkpoints/best_model", "run/samples"),
+        ("", "checkpoints/best_model", "samples"),
+        ("", "best_model", "samples"),
+        ("", "elsewhere/old.pt", "samples"),
+    ],
+)
+def test_samples_go_where_they_are_told_else_into_the_run_else_here(asked, checkpoint, folder):
+    assert out_folder(asked, Path(checkpoint)) == Path(folder)
+
+
+def test_a_checkpoint_that_is_named_from_beside_it_is_still_of_its_run(tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.chdir(tmp_path / "checkpoints")
+    assert out_folder("", Path("best_model")) == tmp_path / "samples"
+
+
+def test_every_trainer_says_alike_where_samples_go_if_nothing_is_said():
+    for trainer in trainers():
+        (action,) = (one for one in trainer.actions if one.name == "sample")
+        (out,) = (one for one in options_of(trainer, action.options) if one.name == "out")
+        assert out.default == ""
+        assert out.help.endswith("; empty: samples/ of the run, ./samples without a run")

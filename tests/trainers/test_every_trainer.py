@@ -25,6 +25,14 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+LOOKED_AT = {
+    "diffusion": ({"num_samples": 1, "steps": 1}, {"clips": 4, "samples_each": 0}),
+    "segmentation": ({"number": 1}, {"limit": 2}),
+    "multimodal": ({"text": "GREEK SMALL LETTER ALPHA", "top": 2}, {"split": "val"}),
+    "restoration": ({"tile": 256}, {"levels": "25"}),
+}  # the options of sample, and of evaluate
+
+
 def settings(name, **more):
     return {**SMALL[name], "batch_size": 4, "device": "cpu", "tensorboard": False, **more}
 
@@ -41,3 +49,25 @@ def test_a_target_of_no_epoch_is_a_mistake_and_leaves_no_run_behind(name, tmp_pa
     with pytest.raises(SettingError, match="--epochs: is 0; expected 1 or more"):
         ckptkit.trainer(name).train(tmp_path / "none", **settings(name, epochs=0))
     assert not (tmp_path / "none").exists()
+
+
+@EACH
+def test_what_was_not_told_where_to_go_lies_in_the_run_and_figures_are_rows(
+    name, tmp_path, monkeypatch
+):
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    trainer = ckptkit.trainer(name)
+    run = trainer.train(tmp_path / "runs", **settings(name, epochs=1, sample_every=0))
+    drawn, measured = LOOKED_AT[name]
+    trainer.sample(run.folder, **drawn)
+    assert [one.suffix for one in (run.folder / "samples").iterdir()]
+    found = trainer.evaluate(run.folder, **measured)
+    assert "results" not in found
+    tables = [value for value in found.values() if isinstance(value, (list, dict))]
+    assert tables
+    assert all(isinstance(table, list) for table in tables)
+    assert not [cell for table in tables for row in table for cell in row.values()
+                if isinstance(cell, (list, dict))]  # fmt: skip
+    assert not [*place.iterdir()]

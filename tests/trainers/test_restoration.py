@@ -123,7 +123,7 @@ def test_the_table_compares_with_noisy_and_classical_at_each_level(learned, tmp_
         input=str(tmp_path / "in"), levels="25,50", classical=True, device="cpu"
     )
     told = evaluate(run / "checkpoints" / "best_model", config, options)
-    rows = told["results"]
+    rows = told["by_noise"]
     assert [(row["noise"], row["picture"]) for row in rows] == [
         (level, picture) for level in (25.0, 50.0) for picture in ("0.png", "1.png", "mean")
     ]

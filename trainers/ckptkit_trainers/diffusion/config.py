@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ckptkit_trainers.engine.out import out_option
 from ckptkit_trainers.engine.settings import Settings, option
 
 NAME = "diffusion"
@@ -71,7 +72,7 @@ class SampleOptions:
     scale: int = option(8, "pixels of the GIF for each pixel of the clip", least=1)
     weights: str = option("ema", "which weights draw", choices=("ema", "model"))
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
-    out: str = option("samples", "folder for the GIFs and their contact sheet")
+    out: str = out_option("the GIFs and their contact sheet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

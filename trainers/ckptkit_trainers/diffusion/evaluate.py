@@ -42,13 +42,12 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
     opened = open_painter(checkpoint, config, weights=options.weights, device=options.device)
     log.info("checkpoint of epoch %s, step %s", opened.epoch, opened.step)
     held_out = read_data(replace(config, val_clips=options.clips)).held_out
-    losses = {f"{level:g}": round(loss, 5)
-              for level, loss in losses_by_level(opened.painter, held_out, config, options.clips)
-              .items()}  # fmt: skip
+    losses = losses_by_level(opened.painter, held_out, config, options.clips)
+    rows = [{"noise": level, "val_loss": round(loss, 5)} for level, loss in losses.items()]
     mean = sum(losses.values()) / len(losses)
-    result = {**opened.told(), "val_loss": round(mean, 5), "val_loss_by_noise_level": losses}
+    result = {**opened.told(), "val_loss": round(mean, 5), "by_noise": rows}
     if options.samples_each and not config.data:
-        result["recognised"] = recognised(opened.painter, config, options)
+        result |= recognised(opened.painter, config, options)
     return result
 
 
@@ -79,9 +78,12 @@ def recognised(painter: Painter, config: Config, options: EvaluateOptions) -> di
     drawn, true = classifier.right(clips, captions), classifier.right(*_gathered(held_out))
     return {
         "drawn_clips": len(captions),
-        "digit": {"drawn": drawn.digit, "real": true.digit, "chance": 1 / len(DIGITS)},
-        "direction": {"drawn": drawn.direction, "real": true.direction,
-                      "chance": 1 / len(DIRECTIONS)},
+        "recognised": [
+            {"what": "digit", "drawn": drawn.digit, "real": true.digit,
+             "chance": 1 / len(DIGITS)},
+            {"what": "direction", "drawn": drawn.direction, "real": true.direction,
+             "chance": 1 / len(DIRECTIONS)},
+        ],
     }  # fmt: skip
 
 

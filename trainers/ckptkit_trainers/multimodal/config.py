@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.out import out_option
 from ckptkit_trainers.engine.settings import Settings, option
 
 SPLITS = ("train", "val", "test")
@@ -71,7 +72,7 @@ class SampleOptions:
     image: str = option("", "find the captions of this picture (a file)")
     top: int = option(8, "how many to show", least=1)
     among: str = option("all", "which pairs to search", choices=("all", *SPLITS))
-    out: str = option("", "folder for the sheet and its JSON; empty: samples/ of the run")
+    out: str = out_option("the sheet and its JSON")
     device: str = option("", "where to compute; empty: as the checkpoint's settings say")
 
 

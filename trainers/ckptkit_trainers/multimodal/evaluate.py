@@ -38,15 +38,14 @@ def measured(points: Points) -> dict[str, Any]:
     """
     once, numbers, views = pictures_once(points.numbers), points.numbers, points.views
     every = numbers.new_tensor(range(len(numbers)))
-    found: dict[str, Any] = {"pairs": len(numbers), "pictures": len(once)}
+    recall: list[dict[str, Any]] = []
     for one, other in opposed(views):
         for asks, answers in ((one, other), (other, one)):
             rows = once if asks == "image" else every
             columns = once if answers == "image" else every
             right = numbers[rows][:, None] == numbers[columns][None, :]
-            found[f"{asks} to {answers}"] = recalls(
-                views[asks][rows], views[answers][columns], right
-            )
+            figures = recalls(views[asks][rows], views[answers][columns], right)
+            recall.append({"search": f"{asks} to {answers}", **figures})
             if (asks, answers) == ("text", "image"):
-                found["text to image by chance"] = by_chance(right)
-    return found
+                recall.append({"search": "text to image by chance", **by_chance(right)})
+    return {"pairs": len(numbers), "pictures": len(once), "recall": recall}

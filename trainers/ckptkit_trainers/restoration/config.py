@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.out import out_option
 from ckptkit_trainers.engine.settings import Settings, option
 
 COLOURS = ("colour", "grey")
@@ -61,7 +62,7 @@ class SampleOptions:
     """What ``sample`` may be asked. Units: noise in levels of 255, ``tile`` in pixels."""
 
     input: str = option("", "picture or folder to denoise; empty: the held-out photographs")
-    out: str = option("denoised", "folder for the pictures")
+    out: str = out_option("the pictures")
     noise: float = option(-1.0, "noise to add first; -1: none to --input, else as in validation",
                            least=-1)  # fmt: skip
     tile: int = option(512, "side of what is denoised at once", least=1)

@@ -38,7 +38,7 @@ def evaluate(checkpoint: Path, config: Config, options: EvaluateOptions) -> dict
             rows.append(_row(level, "mean", _mean(found)))
     return {
         "epoch": finished.epoch, "step": finished.step,
-        "weights": finished.weights, "results": rows,
+        "weights": finished.weights, "by_noise": rows,
     }  # fmt: skip
 
 

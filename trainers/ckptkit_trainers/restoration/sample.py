@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ckptkit_trainers.engine.out import out_folder
 from ckptkit_trainers.engine.pictures import as_image, save_picture, sheet
 from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.restoration.config import Config, SampleOptions, least_side
@@ -37,10 +38,10 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     check_settings(options)
     finished = load_network(checkpoint, config, options.device)
     log.info("checkpoint of epoch %d, step %d", finished.epoch, finished.step)
-    rows = []
+    out, rows = out_folder(options.out, checkpoint), []
     for given in _given(config, options):
         denoised = denoise(finished, given.noisy, options.tile)
-        rows.append(_written(given, denoised, Path(options.out)))
+        rows.append(_written(given, denoised, out))
     return {
         "epoch": finished.epoch, "step": finished.step,
         "weights": finished.weights, "pictures": rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ckptkit_trainers.engine.out import out_option
 from ckptkit_trainers.engine.settings import Settings, option
 
 MODELS = ("segformer", "buildformer", "unet")
@@ -56,7 +57,7 @@ class SampleOptions:
     """What can be asked of ``ckptkit sample``."""
 
     input: str = option("", "an image or a folder of images; empty: held-out patches")
-    out: str = option("samples", "folder for the masks and overlays")
+    out: str = out_option("the masks and overlays")
     number: int = option(4, "how many held-out patches, or images of the folder; 0: all", least=0)
     threshold: float = option(
         0.0, "probability that counts as building, 0: the training's", least=0, most=1

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.out import out_folder
 from ckptkit_trainers.engine.picture_file import ENDINGS
 from ckptkit_trainers.engine.pictures import as_image, save_picture
 from ckptkit_trainers.engine.settings import check_settings
@@ -36,7 +37,8 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     config = renewed(config, data=options.data)
     subjects = _yours(options) if options.input else _held_out(config, options.number)
     model, device, told = restored(checkpoint, config, options.device)
-    threshold, out = options.threshold or config.threshold, Path(options.out)
+    threshold = options.threshold or config.threshold
+    out = out_folder(options.out, checkpoint)
     rows = []
     for one in subjects:
         guess = chances_of(model, one.image, config.size, device) >= threshold
