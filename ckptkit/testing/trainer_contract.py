@@ -225,14 +225,16 @@ class TrainerContract:
             assert json.loads(result.read_text()), f"{action.name} has nothing to show"
 
     def test_inspect_needs_none_of_its_libraries(self, offer: Trainer, whole: Path) -> None:
-        """Who looks at a checkpoint need not have what trained it."""
+        """Who looks at a checkpoint need not have what trained it, nor its plugin."""
         blocked = sorted({"torch", "numpy", *offer.needs, offer.train.partition(".")[0]})
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", _INSPECT, json.dumps(blocked), str(whole)],
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert offer.name in done.stdout
+        for left_out in ("", "all"):
+            done = subprocess.run(  # noqa: S603
+                [sys.executable, "-c", _INSPECT, json.dumps(blocked), str(whole)],
+                check=False, capture_output=True, text=True,
+                env={**os.environ, "CKPTKIT_DISABLE_PLUGINS": left_out},
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert offer.name in done.stdout
 
 
 _INSPECT = """
