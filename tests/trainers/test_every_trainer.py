@@ -71,3 +71,19 @@ def test_what_was_not_told_where_to_go_lies_in_the_run_and_figures_are_rows(
     assert not [cell for table in tables for row in table for cell in row.values()
                 if isinstance(cell, (list, dict))]  # fmt: skip
     assert not [*place.iterdir()]
+
+
+@EACH
+def test_every_so_many_steps_and_every_epoch_have_their_checkpoint_and_the_latest_its_name(
+    name, tmp_path
+):
+    run = ckptkit.trainer(name).train(
+        tmp_path, **settings(name, epochs=2, sample_every=0, save_every_steps=1, limit=8)
+    )
+    place = run.folder / "checkpoints"
+    assert {"checkpoint_step_1", "checkpoint_epoch_1", "checkpoint_step_3", "checkpoint_epoch_2",
+            "latest_checkpoint", "best_model", "final_model"} <= {
+        one.name for one in place.iterdir()}  # fmt: skip
+    with ckptkit.load(place / "checkpoint_step_3") as stored:
+        assert stored.state("progress")["optimizer_steps"] == 3
+        assert stored.state("progress")["epochs_completed"] == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -12,6 +13,7 @@ pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 
 import ckptkit  # noqa: E402
+from ckptkit.cli.main import app  # noqa: E402
 from ckptkit.errors import MismatchError, NotFoundError  # noqa: E402
 from ckptkit.testing.trainer_contract import TrainerContract, final_of  # noqa: E402
 from ckptkit_trainers.segmentation.buildformer import WindowAttention  # noqa: E402
@@ -153,6 +155,16 @@ def test_the_self_test_compares_what_the_weights_compute(run, tmp_path):
     ckptkit.save(tmp_path / "changed", changed, trainer="segmentation", versions={"model": 2})
     with pytest.raises(MismatchError, match="probe"):
         train(settings(), tmp_path / "no", **again | {"resume": str(tmp_path / "changed")})
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--resume-from"])
+def test_the_options_of_the_scripts_go_on_from_the_checkpoint_that_they_name(tmp_path, option):
+    train(settings(epochs=1), tmp_path / "runs")
+    words = ["train", "segmentation", "--out", str(tmp_path / "runs"), "--epochs", "2"]
+    done = CliRunner().invoke(app, [*words, option, str(final_of(tmp_path / "runs"))])
+    assert done.exit_code == 0, done.output
+    (history,) = (tmp_path / "runs").glob("*/history.json")
+    assert json.loads(history.read_text())["epoch"] == [1, 2]
 
 
 # -- SegFormer and transformers -------------------------------------------------------------------
