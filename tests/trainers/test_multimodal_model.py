@@ -24,7 +24,7 @@ from ckptkit_trainers.multimodal.evaluate import measured
 from ckptkit_trainers.multimodal.loss import contrastive, guessing, opposed
 from ckptkit_trainers.multimodal.model import Brain, Seen
 from ckptkit_trainers.multimodal.parts import parts_of
-from ckptkit_trainers.multimodal.recall import by_chance, recalls
+from ckptkit_trainers.multimodal.recall import by_chance, ranks, recalls
 from ckptkit_trainers.multimodal.words import learn_words
 from tests.trainers.multimodal_small import TINY
 
@@ -251,3 +251,17 @@ def test_of_t5_the_half_that_reads_is_taken_and_made_again_without_its_folder(tm
         made = Brain(config, parts, pretrained=pretrained)
         assert type(made.text.encoder).__name__ == "T5EncoderModel"
         assert made.embed(batch() | {"text": torch.full((3, 4), 7)})["text"].shape == (3, 24)
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_points_that_are_all_alike_find_no_better_than_chance(value):
+    alike = torch.full((51, 4), value)
+    found = recalls(alike, alike, torch.eye(51, dtype=torch.bool))
+    assert found["median_rank"] == 26
+    assert found["R@1"] == pytest.approx(1 / 51, abs=1e-3)
+
+
+def test_a_wrong_answer_that_is_as_like_counts_half():
+    likeness = torch.tensor([[0.9, 0.5, 0.5, 0.1], [0.9, 0.5, 0.4, 0.1]])
+    relevant = torch.tensor([[0, 1, 0, 0], [0, 1, 0, 1]]).bool()
+    assert ranks(likeness, relevant).tolist() == [2.5, 2.0]

@@ -22,14 +22,19 @@ def recalls(
         metric = RetrievalHitRate(top_k=min(depth, len(gallery)))
         metric.update(likeness.flatten(), relevant.flatten(), indexes=rows.flatten())
         found[f"R@{depth}"] = round(float(metric.compute()), 4)
-    found["median_rank"] = float(ranks(likeness, relevant).float().median())
+    found["median_rank"] = float(ranks(likeness, relevant).median())
     return found
 
 
 def ranks(likeness: torch.Tensor, relevant: torch.Tensor) -> torch.Tensor:
-    """The rank, from 1, of each query's best right answer. Shapes: [Q, G] -> [Q]."""
+    """The rank, from 1, of each query's best right answer. Shapes: [Q, G] -> [Q].
+
+    Of wrong answers that are as like, half come first: where all are alike, that is chance.
+    """
     best = likeness.masked_fill(~relevant, -torch.inf).amax(1, keepdim=True)
-    return 1 + (likeness > best).sum(1)
+    ahead = likeness > best
+    level = ~(likeness < best) & ~relevant  # what is no number is neither below nor above
+    return 1 + (ahead.sum(1) + level.sum(1)) / 2
 
 
 def by_chance(relevant: torch.Tensor) -> dict[str, float]:
