@@ -102,15 +102,18 @@ def test_samples_follow_their_seed_and_tell_which_checkpoint_drew_them(run, tmp_
     assert (first["epoch"], first["step"], first["weights"]) == (2, 10, "ema")
     assert "checkpoint of epoch 2, step 10" in caplog.text
     assert json.loads(json.dumps(first)) == first
-    bytes_of = [[Path(clip["gif"]).read_bytes() for clip in one["clips"]]
-                for one in (first, same, other)]  # fmt: skip
+
+    def gifs(told):
+        return [Path(told["out"], clip["gif"]).read_bytes() for clip in told["clips"]]
+
+    bytes_of = [gifs(one) for one in (first, same, other)]
     assert bytes_of[0] == bytes_of[1] != bytes_of[2]
     assert len(set(bytes_of[0])) == 3
     guided = drawn("d", guidance=6.0)
-    assert Path(guided["clips"][0]["gif"]).read_bytes() != bytes_of[0][0]
+    assert gifs(guided)[0] != bytes_of[0][0]
     raw = drawn("e", weights="model")
     assert raw["weights"] == "model"
-    assert Path(raw["clips"][0]["gif"]).read_bytes() != bytes_of[0][0]
+    assert gifs(raw)[0] != bytes_of[0][0]
 
 
 def test_prompts_are_taken_in_turn_and_unknown_words_are_refused_with_the_known(run, tmp_path):

@@ -104,6 +104,8 @@ def test_pictures_of_ones_own_are_denoised_and_written(learned, tmp_path):
     assert (told["epoch"], told["step"], told["weights"]) == (3, 120, "ema")
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"a_{n}_{word}.png" for n in (1, 2) for word in ("denoised", "compared")}
+    assert written == {row[word] for row in told["pictures"] for word in ("denoised", "compared")}
+    assert told["out"] == str(tmp_path / "out")
     before = np.asarray(Image.open(tmp_path / "in" / "a.png"), dtype=float)
     after = np.asarray(Image.open(tmp_path / "out" / "a_1_denoised.png"), dtype=float)
     assert after.shape == before.shape

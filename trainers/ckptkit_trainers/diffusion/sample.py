@@ -44,9 +44,9 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     for number, (caption, clip) in enumerate(zip(captions, clips, strict=True), 1):
         path = out / f"{number:03d}_{_as_name(caption)}.gif"
         write_gif(clip, path, scale=options.scale)
-        written.append({"prompt": caption, "gif": str(path)})
+        written.append({"prompt": caption, "gif": path.name})
     save_sheet(clips, out / "sheet.png")
-    return {**opened.told(), "clips": written, "sheet": str(out / "sheet.png")}
+    return {**opened.told(), "out": str(out), "sheet": "sheet.png", "clips": written}
 
 
 def _know(painter: Painter, captions: list[str]) -> None:

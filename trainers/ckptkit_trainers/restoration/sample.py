@@ -44,7 +44,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         rows.append(_written(given, denoised, out))
     return {
         "epoch": finished.epoch, "step": finished.step,
-        "weights": finished.weights, "pictures": rows,
+        "weights": finished.weights, "out": str(out), "pictures": rows,
     }  # fmt: skip
 
 
@@ -76,4 +76,4 @@ def _written(given: Given, denoised: torch.Tensor, out: Path) -> dict[str, Any]:
             "ssim_noisy": round(before.ssim, 3), "ssim": round(after.ssim, 3),
         }  # fmt: skip
     save_picture(sheet([images], titles), compared)
-    return {**row, "denoised": str(alone), "compared": str(compared)}
+    return {**row, "denoised": alone.name, "compared": compared.name}
