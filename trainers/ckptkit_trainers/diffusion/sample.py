@@ -46,7 +46,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         write_gif(clip, path, scale=options.scale)
         written.append({"prompt": caption, "gif": path.name})
     save_sheet(clips, out / "sheet.png")
-    return {**opened.told(), "out": str(out), "sheet": "sheet.png", "clips": written}
+    return {**opened.told(), "out": str(out), "clips": written, "sheet": str(out / "sheet.png")}
 
 
 def _know(painter: Painter, captions: list[str]) -> None:
