@@ -87,3 +87,17 @@ def test_every_so_many_steps_and_every_epoch_have_their_checkpoint_and_the_lates
     with ckptkit.load(place / "checkpoint_step_3") as stored:
         assert stored.state("progress")["optimizer_steps"] == 3
         assert stored.state("progress")["epochs_completed"] == 1
+
+
+@EACH
+def test_what_processes_load_is_what_the_training_would_have_loaded_itself(name, tmp_path):
+    found = [
+        ckptkit.trainer(name)
+        .train(
+            tmp_path / str(workers),
+            **settings(name, epochs=2, sample_every=0, workers=workers),
+        )
+        .history["train_loss"]
+        for workers in (0, 2)
+    ]
+    assert found[0] == found[1]

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.digits import SIDE, WORDS, MovingDigits
 from ckptkit_trainers.diffusion.folder import GifFolder, Shape, read_folder
 from ckptkit_trainers.diffusion.words import OwnWords, PretrainedTokens, Tokens, split
+from ckptkit_trainers.engine.batches import training_batches
 from ckptkit_trainers.engine.place import Place
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of all noise levels: where held-out clips are measured
@@ -118,12 +119,7 @@ def moving_digits(config: Config) -> tuple[Clips, Clips]:
 def load_train(read: Read, config: Config, place: Place) -> DataLoader[Any]:
     """Return the batches of an epoch, split among the processes if there are several."""
     clips = TrainingClips(read.train, read.tokens, config)
-    several = place.world > 1
-    return DataLoader(
-        clips, batch_size=config.batch_size, shuffle=None if several else True,
-        sampler=DistributedSampler(clips) if several else None, num_workers=config.workers,
-        persistent_workers=config.workers > 0, pin_memory=place.device.type == "cuda",
-    )  # fmt: skip
+    return training_batches(clips, config, place)
 
 
 def load_held_out(clips: HeldOutClips, config: Config) -> DataLoader[Any]:

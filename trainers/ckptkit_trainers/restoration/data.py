@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
+from ckptkit_trainers.engine.batches import training_batches
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.restoration.config import Config, check_config, least_side
 from ckptkit_trainers.restoration.photographs import Gallery, find_photographs
@@ -88,11 +89,6 @@ def load_data(config: Config, place: Place) -> Loaders:
     split = find_photographs(config.data)
     gallery = Gallery(split.train, colours=config.colours, least=config.patch)
     patches = Patches(gallery, config)
-    several = place.world > 1
-    train: DataLoader[Any] = DataLoader(
-        patches, batch_size=config.batch_size, shuffle=None if several else True,
-        sampler=DistributedSampler(patches) if several else None, num_workers=config.workers,
-        persistent_workers=config.workers > 0, pin_memory=place.device.type == "cuda",
-    )  # fmt: skip
+    train = training_batches(patches, config, place)
     held_out = Gallery(split.held_out, colours=config.colours, least=least_side(config))
     return Loaders(train, HeldOut(held_out, noise=config.val_noise, size=config.val_size))

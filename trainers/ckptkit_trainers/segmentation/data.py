@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.batches import training_batches
 from ckptkit_trainers.engine.picture_file import opened, read_picture, require_eight_bits
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.segmentation.config import Config
@@ -126,13 +127,7 @@ def train_loader(config: Config, data: Patches, place: Place) -> DataLoader[obje
     chosen: Dataset[object] = data
     if config.limit:
         chosen = torch.utils.data.Subset(chosen, range(min(config.limit, len(data))))
-    sampler: DistributedSampler[object] | None = None
-    if place.world > 1:
-        sampler = DistributedSampler(chosen, place.world, place.rank)
-    return DataLoader(
-        chosen, batch_size=config.batch_size, shuffle=sampler is None, sampler=sampler,
-        num_workers=config.workers,
-    )  # fmt: skip
+    return training_batches(chosen, config, place)
 
 
 def val_loader(config: Config, data: Patches, place: Place) -> DataLoader[object]:
@@ -140,7 +135,8 @@ def val_loader(config: Config, data: Patches, place: Place) -> DataLoader[object
     chosen: Dataset[object] = data
     return DataLoader(
         chosen, batch_size=config.batch_size, sampler=_EveryNth(len(data), place),
-        num_workers=config.workers, generator=torch.Generator().manual_seed(config.seed),
+        num_workers=config.workers, persistent_workers=config.workers > 0,
+        generator=torch.Generator().manual_seed(config.seed),
     )  # fmt: skip
 
 
