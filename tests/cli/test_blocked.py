@@ -15,11 +15,13 @@ import ckptkit
 from ckptkit.hooks import manager
 from tests.plugins.whose import PLUGINS, ROOT, left_out
 
-#: Trainings of a second, which need no more than torch and pictures.
+#: Trainings of a second; the last is for a suite that leaves out one of the others as well.
 SMALL = {
     "restoration": "--patch 16 --patches 4 --val-size 16 --width 4 --depth 1 --sample-every 0",
     "segmentation": "--model unet --variant micro --width 8 --size 32 --tiles 2 --val-tiles 2 "
                     "--batch-size 2 --sample-every 0",
+    "multimodal": "--limit 8 --width 16 --d-shared 16 --image-size 16 --batch-size 4 "
+                  "--sample-every 0",
 }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_no_row_is_empty_and_every_test_that_is_named_exists():
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", each(PAGES))
+@pytest.mark.parametrize("name", each(sorted(PAGES)))
 def test_every_option_of_a_page_exists(name):
     (trainer,) = [one for one in trainers() if one.name == name]
     known = flags_of(trainer) | common_options() | ELSEWHERE

@@ -15,11 +15,15 @@ OF_NONE = {"test_engine.py", "test_every_trainer.py"}
 #: Every use of the mark, and what it is given: a test elsewhere that needs one plugin, or all.
 MARKED = {
     "tests/docs/test_trainers.py": {
-        "test_every_option_of_a_page_exists": "PAGES",
+        "test_every_option_of_a_page_exists": "sorted(PAGES)",
         "test_the_options_of_the_segmentation_scripts_are_options_here": "'segmentation'",
         "test_every_option_of_the_tables_exists": "*PLUGINS",
     },
-    "tests/trainers/test_every_trainer.py": {"EACH": "SMALL"},
+    "tests/trainers/test_engine.py": {
+        "test_no_setting_below_its_least_gets_as_far_as_a_library": "sorted(PLUGINS)",
+        "test_an_action_refuses_what_makes_no_sense_before_it_looks_at_its_checkpoint": "[...]",
+    },
+    "tests/trainers/test_every_trainer.py": {"EACH": "sorted(SMALL)"},
 }
 MARKS = ("pytest.mark.of_plugin", "each")
 FILES = sorted(path.name for path in TRAINERS.glob("test_*.py"))
@@ -60,7 +64,26 @@ def marks_in(tree):
         whose = getattr(node, "name", None) or ast.unparse(getattr(node, "targets", [node])[0])
         for part in ast.walk(node):
             if isinstance(part, ast.Call) and ast.unparse(part.func) in MARKS:
-                yield whose, ", ".join(map(ast.unparse, part.args))
+                words = [
+                    "[...]" if isinstance(one, ast.List) else ast.unparse(one) for one in part.args
+                ]
+                yield whose, ", ".join(words)
+
+
+def test_what_is_made_for_a_plugin_by_its_name_is_marked():
+    bare = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("parametrize"):
+                bare += [f"{path}:{node.lineno}" for one in node.args[1:] if names_a_plugin(one)]
+    assert bare == []
+
+
+def names_a_plugin(rows):
+    if isinstance(rows, ast.Call) and ast.unparse(rows.func) == "each":
+        return False
+    return any(getattr(part, "value", None) in PLUGINS for part in ast.walk(rows)
+               if isinstance(part, ast.Constant) and isinstance(part.value, str))  # fmt: skip
 
 
 def test_make_blocked_leaves_out_each_entry_point_in_turn():

@@ -47,9 +47,10 @@ def plugin_of(path: Path) -> str | None:
     return of[0] if of else None
 
 
-def each(names: Iterable[str]) -> list[Any]:
-    """The parameters of a test that is made once for each trainer, and is of its plugin."""
-    return [pytest.param(name, marks=pytest.mark.of_plugin(name)) for name in sorted(names)]
+def each(rows: Iterable[Any]) -> list[Any]:
+    """The parameters of a test of several trainers: a name, or a row that begins with one."""
+    made = [row if isinstance(row, tuple) else (row,) for row in rows]
+    return [pytest.param(*row, marks=pytest.mark.of_plugin(row[0])) for row in made]
 
 
 def plugins_of(item: pytest.Item) -> set[str]:

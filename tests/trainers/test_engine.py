@@ -20,6 +20,7 @@ from ckptkit_trainers.engine.settings import Settings, check_settings
 from ckptkit_trainers.segmentation.buildformer import BuildFormer
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.model import build
+from tests.plugins.whose import PLUGINS, each
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
@@ -75,7 +76,7 @@ def test_every_number_says_from_where_on_it_makes_sense():
     assert open_below == []
 
 
-@pytest.mark.parametrize("name", ["diffusion", "segmentation", "multimodal", "restoration"])
+@pytest.mark.parametrize("name", each(sorted(PLUGINS)))
 def test_no_setting_below_its_least_gets_as_far_as_a_library(name, tmp_path):
     trainer = ckptkit.trainer(name)
     for option in trainer.options:
@@ -93,12 +94,12 @@ def kind_of(trainer, name):
 
 @pytest.mark.parametrize(
     ("name", "action", "wrong"),
-    [
+    each([
         ("diffusion", "sample", {"num_samples": 0}), ("diffusion", "sample", {"scale": -1}),
         ("diffusion", "evaluate", {"clips": 0}), ("segmentation", "sample", {"number": -1}),
         ("segmentation", "evaluate", {"limit": -1}), ("multimodal", "sample", {"top": 0}),
         ("restoration", "sample", {"tile": 0}), ("restoration", "evaluate", {"tile": 0}),
-    ],
+    ]),
 )  # fmt: skip
 def test_an_action_refuses_what_makes_no_sense_before_it_looks_at_its_checkpoint(
     name, action, wrong, tmp_path

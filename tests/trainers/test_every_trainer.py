@@ -14,7 +14,7 @@ SMALL = {
     "multimodal": {"limit": 8, "width": 16, "d_shared": 16, "image_size": 16, "sample_every": 0},
     "restoration": {"patches": 8, "width": 4, "depth": 2, "patch": 32, "val_size": 48},
 }  # fmt: skip
-EACH = pytest.mark.parametrize("name", each(SMALL))
+EACH = pytest.mark.parametrize("name", each(sorted(SMALL)))
 
 
 @pytest.fixture(autouse=True)
