@@ -161,6 +161,13 @@ def test_several_captions_of_one_gif_lie_on_the_same_side(folder):
     assert not {pair.path for pair in train.pairs} & {pair.path for pair in held_out.pairs}
 
 
+def test_gifs_of_one_name_in_folders_of_their_own_are_several(tmp_path):
+    for sign in ("hello", "goodbye", "please"):
+        gif(tmp_path / sign / "1.gif")
+        (tmp_path / sign / "1.txt").write_text(sign)
+    assert [len(part) for part in read_folder(tmp_path, SHAPE)] == [2, 1]
+
+
 def test_what_a_spreadsheet_writes_is_read(folder):
     listed = "".join(f"sign{number}.gif,hello {number}\n" for number in range(5))
     (folder / "captions.csv").write_text("\ufeff" + listed, encoding="utf-8")

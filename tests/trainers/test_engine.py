@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ckptkit
 import ckptkit_trainers
@@ -14,6 +16,7 @@ from ckptkit.errors import InputError, MismatchError
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.named import named, settings_class
 from ckptkit.training.option import options_of
+from ckptkit_trainers.engine.held_out import by_digest
 from ckptkit_trainers.engine.out import out_folder
 from ckptkit_trainers.engine.place import device_of, placed
 from ckptkit_trainers.engine.settings import Settings, check_settings
@@ -153,3 +156,10 @@ def test_every_trainer_says_alike_where_samples_go_if_nothing_is_said():
         (out,) = (one for one in options_of(trainer, action.options) if one.name == "out")
         assert out.default == ""
         assert out.help.endswith("; empty: samples/ of the run, ./samples without a run")
+
+
+@given(st.sets(st.text(max_size=5)), st.sets(st.text(max_size=5)))
+def test_whoever_comes_the_order_of_those_that_were_there_stays(before, more):
+    grown = by_digest(before | more)
+    assert [name for name in grown if name in before] == by_digest(before)
+    assert set(grown) == before | more

@@ -167,6 +167,17 @@ def test_the_options_of_the_scripts_go_on_from_the_checkpoint_that_they_name(tmp
     assert json.loads(history.read_text())["epoch"] == [1, 2]
 
 
+def test_of_a_folder_every_picture_is_looked_at_and_none_overwrites_another(run, tmp_path):
+    given, out = tmp_path / "given", tmp_path / "out"
+    given.mkdir()
+    for name in ("a.png", "a.jpg", "b.png", "c.png", "d.png", "e.png"):
+        Image.new("RGB", (40, 40), "gray").save(given / name)
+    sample(best(run), settings(), SampleOptions(input=str(given), out=str(out), device="cpu"))
+    assert {path.name for path in out.glob("*_mask.png")} == {
+        "a.png_mask.png", "a.jpg_mask.png", "b_mask.png", "c_mask.png", "d_mask.png", "e_mask.png",
+    }  # fmt: skip
+
+
 # -- SegFormer and transformers -------------------------------------------------------------------
 
 

@@ -81,9 +81,10 @@ def test_colour_alone_does_not_tell_what_is_a_building():
 # -- folders --------------------------------------------------------------------------------------
 
 
-def test_train_and_val_folders_are_taken_as_they_are(tmp_path):
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_train_and_val_folders_are_taken_as_they_are(tmp_path, name):
     put(tmp_path / "train", ["a", "b"])
-    put(tmp_path / "val", ["c"], masks="labels", mark="_mask")
+    put(tmp_path / name, ["c"], masks="labels", mark="_mask")
     split = read_folder(tmp_path, seed=0, val_fraction=0.5)
     assert (stems(split.train), stems(split.val)) == (["a", "b"], ["c"])
 

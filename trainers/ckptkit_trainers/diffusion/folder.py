@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.gifs import read_gif
+from ckptkit_trainers.engine.held_out import by_digest
 from ckptkit_trainers.engine.text_file import csv_rows, read_text
 
 CAPTIONS = "captions.csv"
@@ -55,18 +56,20 @@ def read_folder(folder: Path, shape: Shape) -> tuple[GifFolder, GifFolder]:
         raise errors.NotFoundError(folder, "is no folder", LAYOUT, "name the folder of your GIFs")
     listed = folder / CAPTIONS
     pairs = _from_list(listed) if listed.is_file() else _from_neighbours(folder)
-    n_gifs = len({pair.path for pair in pairs})
-    if n_gifs < 2:
+    names = by_digest(_name_of(pair, folder) for pair in pairs)  # a GIF may have several captions
+    if len(names) < 2:
         raise errors.NotFoundError(
-            folder, f"has {n_gifs} GIFs with a caption", f"two or more; {LAYOUT}"
+            folder, f"has {len(names)} GIFs with a caption", f"two or more; {LAYOUT}"
         )
-    paths = {pair.path for pair in pairs}  # a GIF may have several captions
-    by_digest = sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).digest())
-    held_out = set(by_digest[: max(1, len(paths) // HELD_OUT)])
-    parts: list[list[Captioned]] = [[], []]
+    held_out = set(names[: max(1, len(names) // HELD_OUT)])
+    parts: tuple[list[Captioned], list[Captioned]] = ([], [])
     for pair in pairs:
-        parts[pair.path in held_out].append(pair)
+        parts[_name_of(pair, folder) in held_out].append(pair)
     return GifFolder(parts[0], shape), GifFolder(sorted(parts[1]), shape)
+
+
+def _name_of(pair: Captioned, folder: Path) -> str:
+    return Path(os.path.relpath(pair.path, folder)).as_posix()
 
 
 def _from_list(listed: Path) -> list[Captioned]:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.held_out import by_digest
 from ckptkit_trainers.engine.picture_file import read_picture
 from ckptkit_trainers.engine.text_file import read_text
 from ckptkit_trainers.multimodal.captions import CAPTION_FILES, Caption, read_captions
@@ -24,7 +25,6 @@ SPLIT_FILES = {
 }
 TEXT_FOLDERS = ("", "Flickr8k_text")
 SOUND_FOLDERS = ("wavs", "flickr_audio/wavs")
-SPLIT_SEED = 8
 HELD_OUT = 1 / 8  # of the images in val, and in test: Flickr8k's own proportion
 LAYOUT = (
     f"one of {', '.join(IMAGE_FOLDERS)}, and beside it one of {', '.join(CAPTION_FILES)} "
@@ -45,7 +45,7 @@ class Flickr:
         self.notes: Sequence[str] = _lost(len(captions) - len(known), "captions have no image")
         self._sounds = _sounds(self._folder) if audio else {}
         if audio:
-            heard = [one for one in known if one.key in self._sounds]
+            heard = [one for one in known if _spoken(one.key) in self._sounds]
             self.notes = (*self.notes, *_lost(len(known) - len(heard), "captions have no sound"))
             known = heard
         self._files = sorted({one.image for one in known})
@@ -77,7 +77,7 @@ class Flickr:
             if split is None:
                 outside += 1
                 continue
-            sound = self._sounds.get(one.key, "")
+            sound = self._sounds.get(_spoken(one.key), "")
             splits[split].append(Pair(one.image, one.text, number[one.image], sound))
         self.notes = (*self.notes, *_lost(outside, "captions are in none of the splits"))
         return splits
@@ -134,28 +134,32 @@ def _splits(folder: Path) -> dict[str, str]:
 
 def _drawn(files: Sequence[str]) -> dict[str, str]:
     """A split by lot, the same for ever for the same names."""
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(SPLIT_SEED)).tolist()
+    order = by_digest(files)
     n_held = max(1, round(HELD_OUT * len(files)))
-    parts = {
-        "test": order[:n_held],
-        "val": order[n_held : 2 * n_held],
-        "train": order[2 * n_held :],
-    }
-    return {files[i]: split for split, part in parts.items() for i in part}
+    splits = ["test"] * n_held + ["val"] * n_held
+    splits += ["train"] * (len(order) - len(splits))
+    return dict(zip(order, splits, strict=False))
 
 
 def _sounds(folder: Path) -> dict[str, str]:
-    """Caption key -> wav, by Flickr Audio Captions' names: IMAGE_NUMBER.wav."""
+    """Name -> wav, as Flickr Audio Captions names them: IMAGE_NUMBER.wav."""
     for name in SOUND_FOLDERS:
         if (folder / name).is_dir():
-            wavs = (path for path in sorted((folder / name).iterdir()) if path.suffix == ".wav")
-            stems = ((*path.stem.rpartition("_"), path) for path in wavs)
-            return {f"{stem}.jpg#{number}": str(path) for stem, _, number, path in stems}
+            wavs = (
+                path for path in sorted((folder / name).iterdir()) if path.suffix.lower() == ".wav"
+            )
+            return {path.stem: str(path) for path in wavs}
     raise errors.NotFoundError(
         folder, f"has no spoken captions; it holds {_told(folder)}",
         f"one of {', '.join(SOUND_FOLDERS)} with IMAGE_NUMBER.wav (Flickr Audio Captions)",
         "train without --audio, and switch it on when they are there",
     )  # fmt: skip
+
+
+def _spoken(key: str) -> str:
+    """How the sound of the caption "IMAGE#NUMBER" is called."""
+    image, _, number = key.rpartition("#")
+    return f"{Path(image).stem}_{number}"
 
 
 def _lost(count: int, what: str) -> tuple[str, ...]:

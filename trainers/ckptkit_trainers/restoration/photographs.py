@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.held_out import by_digest
 from ckptkit_trainers.engine.picture_file import (
     ENDINGS,
     is_picture,
@@ -20,7 +21,7 @@ from ckptkit_trainers.engine.picture_file import (
 )
 
 HELD_OUT_FOLDERS = ("val", "valid", "validation", "test")
-ONE_IN = 10  # of a folder without such a subfolder, every so manieth is held out
+ONE_IN = 10  # of a folder without such a subfolder, one in so many is held out
 CACHE_NBYTES = 1 << 30
 
 #: In the wheels themselves, as files: no library is imported, and nothing is downloaded.
@@ -44,8 +45,8 @@ class Split(NamedTuple):
 def find_photographs(folder: str) -> Split:
     """Return the photographs of a folder, or those inside the wheels for an empty name.
 
-    ``folder`` holds ``train/`` and ``val/``, or pictures of which every tenth is held out.
-    Raises: InputError, which says what was looked for.
+    ``folder`` holds ``train/`` and ``val/``, or pictures of which a tenth is held out, by the
+    digests of their names. Raises: InputError, which says what was looked for.
     """
     if not folder:
         return _of_the_wheels()
@@ -59,7 +60,12 @@ def find_photographs(folder: str) -> Split:
             root, "holds one picture", "two at least: one to train on, one that is held out",
             "bring more pictures, or make the folders train/ and val/",
         )  # fmt: skip
-    return Split(tuple(one for number, one in enumerate(every) if number % ONE_IN), every[::ONE_IN])
+    names = by_digest(one.relative_to(root).as_posix() for one in every)
+    chosen = set(names[: -(-len(names) // ONE_IN)])
+    parts: tuple[list[Path], list[Path]] = ([], [])
+    for one in every:
+        parts[one.relative_to(root).as_posix() in chosen].append(one)
+    return Split(tuple(parts[0]), tuple(parts[1]))
 
 
 def pictures_in(place: Path) -> tuple[Path, ...]:

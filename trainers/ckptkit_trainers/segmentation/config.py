@@ -58,7 +58,9 @@ class SampleOptions:
 
     input: str = option("", "an image or a folder of images; empty: held-out patches")
     out: str = out_option("the masks and overlays")
-    number: int = option(4, "how many held-out patches, or images of the folder; 0: all", least=0)
+    number: int = option(
+        0, "how many; 0: all pictures of --input, or four held-out patches", least=0
+    )
     threshold: float = option(
         0.0, "probability that counts as building, 0: the training's", least=0, most=1
     )

@@ -7,17 +7,18 @@ five of each city are held out, as its authors advise.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.plugin import errors
+from ckptkit_trainers.engine.held_out import by_digest
 from ckptkit_trainers.engine.picture_file import ENDINGS, is_picture
 
 IMAGE_NAMES = ("images", "imgs", "image")
 MASK_NAMES = ("masks", "gt", "labels", "mask")
+VAL_NAMES = ("val", "valid", "validation")
 HELD_OUT_OF_A_CITY = 5  # the INRIA data set's own advice: tiles 1 to 5 validate
 CITY = re.compile(r"([a-z_-]*[a-z])-?(\d+)", re.IGNORECASE)
 
@@ -43,8 +44,9 @@ def read_folder(root: Path, *, seed: int, val_fraction: float) -> Split:
         raise errors.NotFoundError(
             root, "is no folder", "a folder with images/ and masks/", "look at --data"
         )
-    if (root / "train").is_dir() and (root / "val").is_dir():
-        return Split(_pairs(root / "train"), _pairs(root / "val"))
+    held_out = next((root / name for name in VAL_NAMES if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and held_out is not None:
+        return Split(_pairs(root / "train"), _pairs(held_out))
     home = root / "train" if (root / "train").is_dir() else root
     pairs = _pairs(home)
     if _child(home, MASK_NAMES).name == "gt" and all(_city(pair.image) for pair in pairs):
@@ -107,10 +109,12 @@ def _by_city(pairs: list[Pair], home: Path) -> Split:
 
 
 def _by_seed(pairs: list[Pair], seed: int, fraction: float, home: Path) -> Split:
-    mixed = list(pairs)
-    random.Random(seed).shuffle(mixed)  # noqa: S311  which are held out is no secret
-    count = max(1, round(fraction * len(mixed)))
-    split = Split(sorted(mixed[count:]), sorted(mixed[:count]))
+    count = max(1, round(fraction * len(pairs)))
+    chosen = set(by_digest((pair.image.name for pair in pairs), salt=f"{seed} ")[:count])
+    parts: tuple[list[Pair], list[Pair]] = ([], [])
+    for pair in pairs:
+        parts[pair.image.name in chosen].append(pair)
+    split = Split(*parts)
     return _checked(split, home, f"{count} of {len(pairs)} images are held out")
 
 

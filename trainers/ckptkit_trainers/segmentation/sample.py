@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from ckptkit_trainers.segmentation.overlay import overlays
 from ckptkit_trainers.segmentation.predict import chances_of
 from ckptkit_trainers.segmentation.renewed import renewed
 from ckptkit_trainers.segmentation.restored import restored
+
+SHOWN = 4  # held-out patches, where nobody says how many
 
 
 class Subject(NamedTuple):
@@ -51,7 +54,7 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     return {**told, "threshold": threshold, "out": str(out), "pictures": rows}
 
 
-def _yours(options: SampleOptions) -> list[Subject]:
+def _yours(options: SampleOptions) -> Iterator[Subject]:
     path = Path(options.input)
     paths = pictures_in(path) if path.is_dir() else [path]
     if not path.exists() or not paths:
@@ -59,11 +62,13 @@ def _yours(options: SampleOptions) -> list[Subject]:
             path, "holds no picture" if path.exists() else "is not there",
             f"a picture or a folder of them ({', '.join(sorted(ENDINGS))})", "look at --input",
         )  # fmt: skip
-    chosen = paths[: options.number] if options.number else paths
-    return [Subject(one.stem, read_image(one)) for one in chosen]
+    chosen = paths[: options.number or None]
+    stems = [one.stem for one in chosen]
+    names = [one.stem if stems.count(one.stem) == 1 else one.name for one in chosen]
+    return (Subject(name, read_image(one)) for name, one in zip(names, chosen, strict=True))
 
 
-def _held_out(config: Config, number: int) -> list[Subject]:
+def _held_out(config: Config, number: int) -> Iterator[Subject]:
     data = open_data(config).val
-    count = min(number or len(data), len(data))
-    return [Subject(f"held_out_{index}", *data.tile(index)) for index in range(count)]
+    count = min(number or SHOWN, len(data))
+    return (Subject(f"held_out_{index}", *data.tile(index)) for index in range(count))
