@@ -84,9 +84,16 @@ def _option(option: Option, section: str) -> SettingOption:
         words = [f"{option.flag}/--no-{option.flag[2:]}", name]
         return SettingOption(words, section=section, setting=option.name, default=None, help=told)
     return SettingOption(
-        [option.flag, name], section=section, setting=option.name, help=told,
-        type=SettingType(option.kind), metavar=_metavar(option.kind), default=None,
+        [option.flag, name], section=section, setting=option.name, help=told, multiple=True,
+        type=SettingType(option.kind), metavar=_metavar(option.kind), callback=_once,
     )  # fmt: skip
+
+
+def _once(_ctx: click.Context, _param: click.Parameter, said: tuple[Any, ...]) -> Any:
+    """Refuse an option that was said twice: the last word would silently win over the others."""
+    if len(set(said)) > 1:
+        raise click.BadParameter(f"said {len(said)} times; say it once")
+    return said[0] if said else None
 
 
 def _parameter(name: str) -> str:

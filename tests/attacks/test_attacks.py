@@ -13,6 +13,7 @@ from tests.attacks.case import CLASSES, Case
 from tests.attacks.catalog import honest_cases, hostile_cases
 from tests.attacks.judge import Finding, figures, judge_all
 
+pytestmark = pytest.mark.xdist_group("attacks")  # all of them are judged once
 FIGURES = ("handled", "executed", "imported", "reported", "exact", "false alarms")
 
 

@@ -78,6 +78,7 @@ def test_options_win_over_set_and_set_over_the_file(call, tiny):
     [
         (["--lr", "fast"], 2, "--lr"),
         (["--act", "swish"], 2, "one of relu, gelu"),
+        (["--lr", "0.1", "--lr", "0.2"], 2, "--lr: said 2 times; say it once"),
         (["--epoch", "3"], 2, "Did you mean --epochs?"),
         (["--set", "epoch=3"], 2, "did you mean epochs?"),
         (["--set", "epochs"], 2, "is not NAME=VALUE"),
