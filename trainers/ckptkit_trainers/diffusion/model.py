@@ -36,6 +36,8 @@ class ClipDenoiser(nn.Module):
         self.project = nn.Linear(read_width, config.text_width)
         # the caption as one vector beside the time: every block sees it, and learns it far sooner
         self.whole = nn.Linear(config.caption_length * read_width, config.text_width)
+        # and as a first guess of what is where and when, which attention is slow to find
+        self.layout = nn.Linear(config.text_width, self.place.numel())
         self.text = text  # None: a frozen one is kept beside the model
 
     def forward(
@@ -44,9 +46,10 @@ class ClipDenoiser(nn.Module):
         """Predict. Shapes: caption (B, length) numbers of words, or (B, length, width) read."""
         read = caption if self.text is None else self.text(caption).last_hidden_state
         sample = to_patches(noisy, self.patch)
-        place = self.place.to(sample.dtype).expand(len(sample), *self.place.shape)
         words = self.project(read.to(sample.dtype))
         whole = self.whole(read.to(sample.dtype).flatten(1))
+        layout = self.layout(whole).unflatten(1, self.place.shape)
+        place = self.place.to(layout.dtype) + layout
         predicted = self.unet(
             torch.cat([sample, place], 1), times, words, timestep_cond=whole
         ).sample
