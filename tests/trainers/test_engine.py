@@ -4,15 +4,17 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import ckptkit
 import ckptkit_trainers
 from ckptkit import errors
-from ckptkit.errors import InputError, MismatchError
+from ckptkit.errors import InputError, MismatchError, UnknownFormatError
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.named import named, settings_class
 from ckptkit.training.option import options_of
@@ -24,6 +26,7 @@ from ckptkit_trainers.segmentation.buildformer import BuildFormer
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.model import build
 from tests.plugins.whose import PLUGINS, each
+from tests.trainers.multimodal_small import painted
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
@@ -163,3 +166,66 @@ def test_whoever_comes_the_order_of_those_that_were_there_stays(before, more):
     grown = by_digest(before | more)
     assert [name for name in grown if name in before] == by_digest(before)
     assert set(grown) == before | more
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", each(["segmentation", "multimodal", "restoration", "diffusion"]))
+def test_a_picture_that_breaks_off_is_told_in_the_same_words_whoever_reads_it(
+    name, workers, tmp_path
+):
+    data = tmp_path / "data"
+    broken = FOLDERS[name](data)
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    with pytest.raises(UnknownFormatError) as raised:
+        ckptkit.trainer(name).train(
+            tmp_path / "run", data=str(data), workers=workers, epochs=1, batch_size=4,
+            device="cpu", tensorboard=False, sample_every=0, **READING[name],
+        )  # fmt: skip
+    assert str(raised.value).startswith(f"{broken}: cannot be decoded")
+    assert "Traceback" not in str(raised.value)
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+def photographs(data):
+    picture(data / "val" / "a.png")
+    return picture(data / "train" / "b.png")
+
+
+def masked(data):
+    for part in ("train", "val"):
+        picture(data / part / "images" / "a.png")
+        (data / part / "masks").mkdir()
+        Image.new("L", (48, 48), 255).save(data / part / "masks" / "a.png")
+    return data / "train" / "images" / "a.png"
+
+
+def captioned(data):
+    painted(data)
+    return picture(data / "Images" / "2_blue.jpg")
+
+
+def gifs(data):
+    """One of two is held out, whichever: both break off."""
+    for name in ("a", "b"):
+        picture(data / f"{name}.gif")
+        (data / f"{name}.txt").write_text("hello")
+    (held_out, trained) = by_digest(["a.gif", "b.gif"])
+    assert held_out
+    return data / trained
+
+
+FOLDERS = {
+    "restoration": photographs, "segmentation": masked, "multimodal": captioned, "diffusion": gifs,
+}  # fmt: skip
+READING = {
+    "restoration": {"patches": 4, "width": 4, "depth": 2, "patch": 32, "val_size": 32},
+    "segmentation": {"size": 32, "width": 4},
+    "multimodal": {"width": 16, "d_shared": 16, "image_size": 16, "vocabulary": 100},
+    "diffusion": {"channels": 8, "text_width": 16, "text_layers": 1, "frames": 2},
+}

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.engine.settings import Settings
+from ckptkit_trainers.engine.telling import Telling, TellingCollate
 
 
 def training_batches(data: Dataset[Any], settings: Settings, place: Place) -> DataLoader[Any]:
@@ -16,7 +17,8 @@ def training_batches(data: Dataset[Any], settings: Settings, place: Place) -> Da
     if place.world > 1:
         share = DistributedSampler(data, place.world, place.rank)
     return DataLoader(
-        data, batch_size=settings.batch_size, shuffle=share is None, sampler=share,
+        Telling(data), batch_size=settings.batch_size, shuffle=share is None, sampler=share,
         num_workers=settings.workers, pin_memory=place.device.type == "cuda",
         persistent_workers=settings.workers > 0,  # what they have decoded or drawn is kept
+        collate_fn=TellingCollate(),
     )  # fmt: skip

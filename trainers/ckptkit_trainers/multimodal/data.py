@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ckptkit_trainers.engine.telling import Telling, TellingCollate
 from ckptkit_trainers.multimodal.config import Config
 from ckptkit_trainers.multimodal.source import Pair, Source
 from ckptkit_trainers.multimodal.words import Words
@@ -118,8 +119,8 @@ class Collate:
 def train_loader(pairs: Pairs, config: Config) -> DataLoader[Item]:
     """Batches to train on, in a new order each epoch; the run deals them to the processes."""
     return DataLoader(
-        pairs, config.batch_size, shuffle=True, num_workers=config.workers,
-        collate_fn=Collate(pairs.words),
+        Telling(pairs), config.batch_size, shuffle=True, num_workers=config.workers,
+        collate_fn=TellingCollate(Collate(pairs.words)),
     )  # fmt: skip
 
 
@@ -127,6 +128,6 @@ def val_loader(pairs: Pairs, config: Config) -> DataLoader[Item]:
     """Batches to measure on, always the same; it draws from nobody's stream."""
     own = torch.Generator()
     return DataLoader(
-        pairs, VAL_BATCH, num_workers=config.workers, generator=own,
-        collate_fn=Collate(pairs.words),
+        Telling(pairs), VAL_BATCH, num_workers=config.workers, generator=own,
+        collate_fn=TellingCollate(Collate(pairs.words)),
     )  # fmt: skip

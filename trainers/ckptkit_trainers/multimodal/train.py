@@ -13,6 +13,7 @@ from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
 from ckptkit_trainers.engine.stepping import step
+from ckptkit_trainers.engine.telling import told
 from ckptkit_trainers.multimodal.config import Config, check_config
 from ckptkit_trainers.multimodal.data import Item, Pairs, train_loader, val_loader
 from ckptkit_trainers.multimodal.embed import Points, to_device
@@ -71,7 +72,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
                 run.log(lr=scheduler.get_last_lr()[0])
                 scheduler.step()
                 points, losses = Points(), []
-                for loss, n_pairs in validate(brain, run.evaluate(val), place, points):
+                for loss, n_pairs in validate(brain, told(run.evaluate(val)), place, points):
                     run.log({"val_loss": loss}, weight=n_pairs)
                     losses.append((float(loss), n_pairs))
                 figures = _figures(points)

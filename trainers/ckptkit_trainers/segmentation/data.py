@@ -16,6 +16,7 @@ from ckptkit.plugin import errors
 from ckptkit_trainers.engine.batches import training_batches
 from ckptkit_trainers.engine.picture_file import opened, read_picture, require_eight_bits
 from ckptkit_trainers.engine.place import Place
+from ckptkit_trainers.engine.telling import Telling, TellingCollate
 from ckptkit_trainers.segmentation.config import Config
 from ckptkit_trainers.segmentation.folders import Pair, read_folder
 from ckptkit_trainers.segmentation.mask_file import read_mask
@@ -132,11 +133,10 @@ def train_loader(config: Config, data: Patches, place: Place) -> DataLoader[obje
 
 def val_loader(config: Config, data: Patches, place: Place) -> DataLoader[object]:
     """Batches in order, every patch once; with several processes each has every n-th."""
-    chosen: Dataset[object] = data
     return DataLoader(
-        chosen, batch_size=config.batch_size, sampler=_EveryNth(len(data), place),
+        Telling(data), batch_size=config.batch_size, sampler=_EveryNth(len(data), place),
         num_workers=config.workers, persistent_workers=config.workers > 0,
-        generator=torch.Generator().manual_seed(config.seed),
+        generator=torch.Generator().manual_seed(config.seed), collate_fn=TellingCollate(),
     )  # fmt: skip
 
 

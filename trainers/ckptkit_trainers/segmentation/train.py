@@ -18,6 +18,7 @@ from ckptkit_trainers.engine.place import Place, placed, vary
 from ckptkit_trainers.engine.progress import watched
 from ckptkit_trainers.engine.run_options import run_options as options_of
 from ckptkit_trainers.engine.stepping import step
+from ckptkit_trainers.engine.telling import told
 from ckptkit_trainers.segmentation.config import WATCHED, Config
 from ckptkit_trainers.segmentation.data import (
     Patches,
@@ -114,7 +115,7 @@ def validate(
             dist.broadcast(buffer, 0)
     scores = Scores(config.threshold, config.boundary_px).to(place.device)
     model.eval()
-    for images, drawn in run.evaluate(loader):
+    for images, drawn in told(run.evaluate(loader)):
         masks = drawn.to(place.device)
         with place.autocast():
             logits = logits_of(model, images.to(place.device))
