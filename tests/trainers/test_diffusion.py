@@ -127,6 +127,22 @@ def test_prompts_are_taken_in_turn_and_unknown_words_are_refused_with_the_known(
         sample(run, Config(**TINY), SampleOptions(**options | {"steps": 0}))
 
 
+def test_of_a_folder_its_held_out_captions_are_drawn_new_words_in_them_or_not(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(4):
+        frames = [Image.new("L", (16, 16), 60 * number + frame) for frame in range(3)]
+        frames[0].save(data / f"{number}.gif", save_all=True, append_images=frames[1:])
+        (data / f"{number}.txt").write_text(f"sign number{number}")
+    config = Config(**TINY | {"data": str(data), "prompts": "", "epochs": 1, "sample_every": 1})
+    train(config, tmp_path / "run")
+    drawn = sample(final_of(tmp_path / "run"), config, SampleOptions(steps=1, num_samples=1))
+    (held_out,) = read_data(config).held_out.pairs
+    assert [clip["prompt"] for clip in drawn["clips"]] == [held_out.caption]
+    (sheet,) = (tmp_path / "run").glob("*/samples/epoch_001.png")
+    assert Image.open(sheet).height < 100, "of one row"
+
+
 def test_an_evaluation_tells_the_loss_by_level_and_what_is_recognised(run, monkeypatch):
     monkeypatch.setattr("ckptkit_trainers.diffusion.evaluate.LEARNED_FROM", 600)
     told = evaluate(run, Config(**TINY), EvaluateOptions(clips=10, samples_each=1, steps=1))

@@ -36,7 +36,8 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     asked = prompts_in(options.prompt or config.prompts)
     prompts = asked or prompts_of(config, read_data(config).held_out)
     captions = list(islice(cycle(prompts), options.num_samples))
-    _know(opened.painter, captions)
+    if options.prompt:  # held-out captions have words of their own, too
+        _know(opened.painter, captions)
     way = Way(options.steps, options.guidance, options.seed)
     clips = draw(opened.painter, captions, config, way)
     out = out_folder(options.out, checkpoint)
