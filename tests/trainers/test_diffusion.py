@@ -140,7 +140,8 @@ def test_of_a_folder_its_held_out_captions_are_drawn_new_words_in_them_or_not(tm
     (held_out,) = read_data(config).held_out.pairs
     assert [clip["prompt"] for clip in drawn["clips"]] == [held_out.caption]
     (sheet,) = (tmp_path / "run").glob("*/samples/epoch_001.png")
-    assert Image.open(sheet).height < 100, "of one row"
+    with Image.open(sheet) as page:
+        assert page.height < 100, "of one row"
 
 
 def test_an_evaluation_tells_the_loss_by_level_and_what_is_recognised(run, monkeypatch):
