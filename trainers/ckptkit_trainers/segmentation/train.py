@@ -103,6 +103,7 @@ def stand_at(scheduler: CosineAnnealingLR, epoch: int, target: int) -> None:
     share = (1 + math.cos(math.pi * min(epoch, target) / target)) / 2
     for group in groups:
         group["lr"] = scheduler.eta_min + (group["initial_lr"] - scheduler.eta_min) * share
+    scheduler._last_lr = [group["lr"] for group in groups]  # noqa: SLF001  what is told of an epoch
 
 
 @torch.no_grad()
