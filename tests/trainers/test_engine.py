@@ -229,3 +229,12 @@ READING = {
     "multimodal": {"width": 16, "d_shared": 16, "image_size": 16, "vocabulary": 100},
     "diffusion": {"channels": 8, "text_width": 16, "text_layers": 1, "frames": 2},
 }
+
+
+def test_trainers_hold_what_any_user_may_import_and_nothing_else_of_ours():
+    found = set()
+    for file in Path(ckptkit_trainers.__path__[0]).rglob("*.py"):
+        found |= set(
+            re.findall(r"^\s*(?:from|import) (ckptkit(?:\.\w+)*)\b", file.read_text(), re.M)
+        )
+    assert found == {"ckptkit", "ckptkit.plugin"}
