@@ -235,6 +235,6 @@ def test_trainers_hold_what_any_user_may_import_and_nothing_else_of_ours():
     found = set()
     for file in Path(ckptkit_trainers.__path__[0]).rglob("*.py"):
         found |= set(
-            re.findall(r"^\s*(?:from|import) (ckptkit(?:\.\w+)*)\b", file.read_text(), re.M)
+            re.findall(r"^\s*(?:from|import) (ckptkit(?:\.\w+)*)\b", file.read_text(), re.MULTILINE)
         )
     assert found == {"ckptkit", "ckptkit.plugin"}
