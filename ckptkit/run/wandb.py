@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ckptkit.errors import MissingExtraError
+from ckptkit.errors import MissingExtraError, SettingError
 from ckptkit.run.wandb_file import read_tail, rows_in_files
 from ckptkit.run.wandb_rows import Row, Rows
 
@@ -38,7 +38,7 @@ class WandB:
         stored: Mapping[str, Any] | None,
         step: int,  # noqa: ARG002  rows are counted here, not steps
     ) -> None:
-        """Begin a run, or go on with the stored one. Raises: MissingExtraError."""
+        """Begin a run, or go on with the stored one. Raises: MissingExtraError, SettingError."""
         try:
             import wandb
         except ImportError as exc:
@@ -52,7 +52,13 @@ class WandB:
             options = {"id": stored["id"], **options}
             if not _ELSEWHERE & options.keys():
                 options["resume"] = "allow"  # "must" refuses what was never synced
-        self._run = wandb.init(**options)
+        try:
+            self._run = wandb.init(**options)
+        except wandb.errors.Error as exc:
+            raise SettingError(
+                "wandb", f"did not begin: {exc!s:.200}", "a login, or its offline mode",
+                "wandb login, or set WANDB_MODE=offline",
+            ) from exc  # fmt: skip
         self._run.define_metric("*", step_metric="step")
         self._count = int(stored.get("rows") or 0)
         self._rows = Rows(logs, self._count)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ckptkit
-from ckptkit.errors import MissingExtraError
+from ckptkit.errors import MissingExtraError, SettingError
 from ckptkit.run import run
 from ckptkit.run.mark import Mark
 from ckptkit.run.policy import SavePolicy
@@ -65,6 +65,14 @@ def parsed(records):
             assert record.history.step.num not in found
             found[record.history.step.num] = mine
     return run_id, found
+
+
+def test_without_a_login_it_says_what_to_do_and_leaves_no_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(SettingError, match="wandb login, or set WANDB_MODE=offline"):
+        train(tmp_path)
+    assert not list(tmp_path.iterdir())
+    importlib.import_module("wandb").teardown()  # it remembers the mode
 
 
 def joined(folder):

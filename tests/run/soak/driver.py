@@ -23,9 +23,16 @@ WHOLE = Features()
 MENU = [
     WHOLE,
     Features(schedule="plateau", workers=2, scaler=False),
-    Features(schedule="onecycle", accumulate=3, ema=False, every_steps=1),
+    Features(schedule="onecycle", accumulate=3, ema=False, every_steps=1, background=True),
     Features(optimizer="sgd", schedule="step", workers=2, persistent=True, every_epochs=0),
-    Features(optimizer="rmsprop", accumulate=2, batch_size=4, drop_last=True, every_steps=2),
+    Features(
+        optimizer="rmsprop",
+        accumulate=2,
+        batch_size=4,
+        drop_last=True,
+        every_steps=2,
+        background=True,
+    ),
 ]
 MAX_ATTEMPTS = 60
 WITHIN = {"forward": 60, "step": 40, "mark": 25, "save": 60}  # the calls that a kill may follow

@@ -34,6 +34,7 @@ class Features:
     batch_size: int = 5
     epochs: int = 3
     every_steps: int = 3
+    background: bool = False
     every_epochs: int = 1
     drop_last: bool = False
 
@@ -107,8 +108,9 @@ def train(folder, features, without=()):
     orders = Path(folder) / "orders.txt"
     orders.parent.mkdir(parents=True, exist_ok=True)
     policy = SavePolicy(
-        every_steps=features.every_steps, every_epochs=features.every_epochs, best="val_loss"
-    )
+        every_steps=features.every_steps, every_epochs=features.every_epochs, best="val_loss",
+        background=features.background,
+    )  # fmt: skip
     run = Run(
         folder, state, resume="auto", config=asdict(features), save=policy, seed=3,
         retention=Retention(keep=KeepLast(3) | KeepBest(1)), generators={} if "own" in without else {"own": own},
