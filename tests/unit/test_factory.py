@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from ckptkit.verbs.factory import import_named  # noqa: E402
+from ckptkit.verbs.factory import import_named
 
 
 def test_an_edit_within_a_second_that_keeps_the_length_is_seen(tmp_path, monkeypatch):
@@ -15,5 +15,5 @@ def test_an_edit_within_a_second_that_keeps_the_length_is_seen(tmp_path, monkeyp
     for value in (1, 2):
         file.write_text(f"VALUE = {value}\n")
         os.utime(file, (1e9, 1e9))
-        assert import_named("edited.py", str(tmp_path)).VALUE == value
+        assert value == import_named("edited.py", str(tmp_path)).VALUE
     assert [one.name for one in tmp_path.iterdir()] == ["edited.py"]
