@@ -121,7 +121,6 @@ class Saver:
         streams = self._ranks.gather(stored_streams(mark))
         if not self._ranks.writes:
             return True
-        self.owes = False
         if not self._recipe.background:
             report = self._begin(name, mark, streams).write()
             self._sealed(report, history_data(self.history), is_best=is_best)
@@ -133,6 +132,7 @@ class Saver:
             return False
         began = time.monotonic()
         self._behind.join()  # its staging buffer is the one we need
+        self.owes = False
         pending = self._begin(name, mark, streams)
         # The best of all is never given up: its copy does not depend on what the script does.
         self._staging.take(pending.document, () if is_best else self._step_only.note())
