@@ -161,8 +161,12 @@ class OwnLoaderWithWorkers(OwnLoader):
 
 @pytest.mark.filterwarnings("ignore")  # torchdata's own, of torch's newer versions
 @pytest.mark.parametrize("kind", [OwnLoader, OwnLoaderWithWorkers])
-def test_a_stateful_loader_is_stored_and_given_its_state_back(tmp_path, kind):
+def test_a_stateful_loader_is_stored_and_given_its_state_back(tmp_path, kind, monkeypatch):
     pytest.importorskip("torchdata")
+    from torch.utils.data import _utils
+
+    # how long it waits for a worker that it was left with before it ends it, five seconds otherwise
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
     interrupted_everywhere(tmp_path, kind, (1, 3, 4))
 
 

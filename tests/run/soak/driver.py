@@ -16,6 +16,8 @@ import time
 import traceback
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  an optimizer imports it: here once, not in every fork
+
 from ckptkit.testing.killing import signal_at
 from tests.run.soak.training import Features, train
 
