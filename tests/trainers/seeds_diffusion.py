@@ -7,7 +7,7 @@ from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.model import build
 
 TINY = {
-    "epochs": 2, "batch_size": 4, "clips": 20, "val_clips": 5, "frames": 2, "channels": 8,
+    "epochs": 2, "batch_size": 4, "clips": 20, "val_clips": 5, "frames": 2, "patch": 4, "channels": 8,
     "text_width": 8, "text_layers": 1, "vocabulary": 24, "sample_every": 2, "sample_steps": 2,
     "prompts": "three moving left; one moving up", "tensorboard": False,
 }  # fmt: skip

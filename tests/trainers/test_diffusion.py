@@ -39,16 +39,6 @@ def run(tmp_path_factory):
     return final_of(folder)
 
 
-@pytest.fixture
-def one_thread():
-    """So small a model is slowed down by more threads, on a busy machine many times over."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_it_learns(tmp_path, capsys):
     """The error on clips that it never saw falls far below that of predicting nothing."""
     config = Config(
@@ -183,8 +173,8 @@ def test_velocity_and_noise_are_what_the_names_say():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"size": 18}, "size: 18 pixels; expected a multiple of 4"),
-     ({"levels": 4, "size": 16}, "expected a multiple of 32"),
+    [({"size": 18, "patch": 4}, "size: 18 pixels; expected a multiple of 4"),
+     ({"levels": 4, "size": 16, "patch": 4}, "expected a multiple of 32"),
      ({"channels": 12}, "channels: 12; expected a multiple of 8"),
      ({"text_width": 20}, "text_width: 20; expected a multiple of 8")],
 )  # fmt: skip

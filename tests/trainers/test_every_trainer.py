@@ -1,28 +1,19 @@
 """What holds of all four trainers, each at its smallest."""
 
 import pytest
-import torch
 
 import ckptkit
 from ckptkit.errors import SettingError
 from tests.plugins.whose import each
 
 SMALL = {
-    "diffusion": {"clips": 8, "val_clips": 4, "channels": 8, "text_width": 16, "text_layers": 1,
-                  "sample_steps": 2},
+    "diffusion": {"clips": 8, "val_clips": 4, "patch": 4, "channels": 8, "text_width": 16,
+                  "text_layers": 1, "sample_steps": 2},
     "segmentation": {"tiles": 8, "val_tiles": 4, "width": 8, "size": 32},
     "multimodal": {"limit": 8, "width": 16, "d_shared": 16, "image_size": 16, "sample_every": 0},
     "restoration": {"patches": 8, "width": 4, "depth": 2, "patch": 32, "val_size": 48},
 }  # fmt: skip
 EACH = pytest.mark.parametrize("name", each(sorted(SMALL)))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 LOOKED_AT = {

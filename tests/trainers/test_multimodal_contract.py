@@ -5,8 +5,6 @@ import pytest
 from ckptkit.testing.trainer_contract import TrainerContract
 from tests.trainers.multimodal_small import TINY, painted
 
-pytestmark = pytest.mark.xdist_group("trainer multimodal")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _data(tmp_path_factory):

@@ -19,7 +19,6 @@ TINY = {
     "epochs": 2, "width": 8, "depth": 2, "patch": 32, "patches": 40, "val_size": 48,
     "save_every_steps": 2, "device": "cpu", "tensorboard": False,
 }  # fmt: skip
-pytestmark = pytest.mark.xdist_group("trainer restoration")
 
 
 class TestRestoration(TrainerContract):

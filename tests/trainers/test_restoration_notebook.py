@@ -32,7 +32,6 @@ training.step = step
 OUT_OF_MEMORY = 'raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")'
 CTRL_C = "os.kill(os.getpid(), signal.SIGINT)"
 REPAIRED = "training.step = real"
-pytestmark = pytest.mark.xdist_group("trainer restoration")
 
 
 class Kernel:
