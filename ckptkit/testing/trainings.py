@@ -170,7 +170,7 @@ def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
     def work(asked: Mapping[str, Any]) -> None:
         blow = None if asked["blow"] is None else Blow(*asked["blow"])
         if asked["processes"] > 1:
-            _train_together(asked["processes"], lambda: one(asked, blow, group=False))
+            train_together(asked["processes"], lambda: one(asked, blow, group=False))
         else:
             one(asked, blow, group=True)
 
@@ -183,7 +183,7 @@ def _trainer_of(trainer: Trainer) -> Callable[[Mapping[str, Any]], None]:
     return work
 
 
-def _train_together(processes: int, work: Callable[[], None]) -> None:
+def train_together(processes: int, work: Callable[[], None]) -> None:
     """Do it in several processes, as torchrun does; its launcher can fork, too.
 
     Each begins without the launcher's handlers, which raise: those of torchrun inherit none.

@@ -16,6 +16,7 @@ from ckptkit.run.run import Run
 from ckptkit.run.sections import OWN
 from ckptkit.run.stop import REQUEUE_EXIT_CODE
 from tests.run.console import BLOCK, blocks, masked, play
+from tests.run.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "resume.md").read_text(encoding="utf-8")
@@ -32,12 +33,18 @@ def demo(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def preloaded():
+    with Preloaded() as one:
+        yield one
+
+
 @pytest.mark.xdist_group("resume-doc")
 @pytest.mark.parametrize("number", range(len(BLOCKS)), ids=lambda n: BLOCKS[n].commands[-1][:60])
-def test_every_block_prints_what_it_says(tmp_path, demo, number):
+def test_every_block_prints_what_it_says(tmp_path, demo, preloaded, number):
     block = BLOCKS[number]
     (tmp_path / "runs").mkdir()
-    assert masked(play(block, tmp_path, demo)) == masked(block.text)
+    assert masked(play(block, tmp_path, demo, preloaded)) == masked(block.text)
 
 
 def test_every_block_is_played():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,11 @@ def _with_links():
     return copy
 
 
-def play(block, place, demo):
-    """Run a block's commands in ``place``; "demo" begins with a run of three epochs."""
+def play(block, place, demo, preloaded):
+    """Run a block's commands in ``place``; "demo" begins with a run of three epochs.
+
+    A training that asks nobody is a fork of ``preloaded``; whatever else there is, is started anew.
+    """
     shutil.copy(ROOT / "tests" / "run" / "trial.py", place / "train.py")
     words = dict(word.partition("=")[::2] for word in block.scene.split())
     run = None
@@ -62,19 +66,22 @@ def play(block, place, demo):
     lock = FolderLock(run) if "held" in words else None
     try:
         fault, answer = words.get("fault", ""), words.get("answer")
-        return "".join(_command(one, place, fault, answer) for one in block.commands)
+        return "".join(_command(one, place, fault, answer, preloaded) for one in block.commands)
     finally:
         if lock is not None:
             lock.release()
 
 
-def _command(line, place, fault, answer):
+def _command(line, place, fault, answer, preloaded):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAL_FAULT": fault, "COLUMNS": "100"}
     shell = re.sub("^python ", f"{sys.executable} ", line)
     shell = re.sub("^ckptkit ", f"{sys.executable} -m ckptkit ", shell)
     code, text = 0, ""
     if answer is not None:
         text = on_terminal(shell.split(), f"{answer}\n", cwd=place, env=environment)
+    elif line.startswith("python "):
+        words = shlex.split(line)[1:]
+        code, text = preloaded.run(words, place / "said.txt", cwd=place, env=environment)
     else:
         done = subprocess.run(
             ["bash", "-c", shell], cwd=place, env=environment, stdout=subprocess.PIPE,

@@ -1,4 +1,9 @@
-"""Two processes under torchrun: one writes, both stop together, and both go on to the same bits."""
+"""Two processes under torchrun: one writes, both stop together, and both go on to the same bits.
+
+The command itself starts the training that nobody stopped, the one of which a process is killed, and
+what goes on from that; the others are forks of the same launcher, which imports torch once, and have
+to end in the bits of the first.
+"""
 
 import json
 import os
@@ -10,6 +15,7 @@ import pytest
 
 from ckptkit.run.choose import choose
 from ckptkit.run.kept_streams import FOLDER
+from tests.run.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 MOMENTS = {  # of the second process, when five steps are completed
@@ -22,6 +28,20 @@ SLOW = pytest.mark.skipif(
     "CKPTKIT_SLOW" not in os.environ, reason="the same at other moments: make soak runs it"
 )
 SCRIPT = Path(__file__).parent / "ranks" / "script.py"
+TOGETHER = SCRIPT.with_name("together.py")
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory):
+    """``train`` in two forks."""
+    place = tmp_path_factory.mktemp("said")
+
+    def trained(folder, **how):
+        words = [str(TOGETHER), str(folder), json.dumps(how)]
+        return preloaded.run(words, place / "said.txt", cwd=place, env=dict(os.environ))
+
+    with Preloaded() as preloaded:
+        yield trained
 
 
 def train(folder, **how):
@@ -57,19 +77,19 @@ def kept_in(folder):
 
 
 @pytest.mark.xdist_group("ranks")
-def test_a_kill_and_a_signal_to_one_of_two_processes_change_no_bit(tmp_path, expected):
-    assert train(tmp_path / "killed", die_at=9)[0] != 0
+def test_a_kill_and_a_signal_to_one_of_two_processes_change_no_bit(tmp_path, expected, fork):
+    assert fork(tmp_path / "killed", die_at=9)[0] != 0
     assert kept_in(tmp_path / "killed")  # of the dead; it harms nobody
-    status, said = train(tmp_path / "killed")
+    status, said = fork(tmp_path / "killed")
     assert status == 0, said
     assert "resumed from" in said
     assert digests(tmp_path / "killed") == expected
     assert not kept_in(tmp_path / "killed")
 
-    status, said = train(tmp_path / "signalled", signalled=5)
+    status, said = fork(tmp_path / "signalled", signalled=5)
     assert status != 0
     assert "another process was told to stop: saved interrupted_checkpoint" in said
-    status, said = train(tmp_path / "signalled")
+    status, said = fork(tmp_path / "signalled")
     assert status == 0, said
     assert digests(tmp_path / "signalled") == expected
 
@@ -102,13 +122,15 @@ def test_one_that_is_killed_loses_no_step_and_no_random_stream(tmp_path, expecte
 
 @pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("how", ["torn", pytest.param("absent", marks=SLOW)])
-def test_whose_streams_are_lost_is_told_by_the_save_and_by_the_resume(tmp_path, expected, how):
-    status, said = train(tmp_path, spoiled=5, spoil=how)
+def test_whose_streams_are_lost_is_told_by_the_save_and_by_the_resume(
+    tmp_path, expected, fork, how
+):
+    status, said = fork(tmp_path, spoiled=5, spoil=how)
     assert status != 0
     assert "the random streams of process 1 at this step are not known" in said
     assert newest_in(tmp_path).steps == 5
 
-    status, said = train(tmp_path)
+    status, said = fork(tmp_path)
     assert status == 0, said
     assert "it has no random streams of process 1: they go on as the script seeded them" in said
     assert digests(tmp_path) != expected
