@@ -8,6 +8,7 @@ from PIL import Image
 import ckptkit
 from ckptkit.errors import InputError
 from ckptkit.testing.trainer_contract import TrainerContract
+from ckptkit.testing.trainings import Blow, Trainings
 from ckptkit_trainers.restoration.config import Config, EvaluateOptions, SampleOptions
 from ckptkit_trainers.restoration.denoise import denoise, load_network
 from ckptkit_trainers.restoration.evaluate import evaluate
@@ -21,6 +22,13 @@ TINY = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def server():
+    """One process has the libraries for all the trainings of this file."""
+    with Trainings("restoration") as trainings:
+        yield trainings
+
+
 class TestRestoration(TrainerContract):
     trainer = "restoration"
     tiny = TINY
@@ -30,6 +38,11 @@ class TestRestoration(TrainerContract):
         "sample": {"out": "{tmp}/out", "device": "cpu"},
         "evaluate": {"levels": "25", "device": "cpu"},
     }
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainings(cls, server):
+        return server
 
 
 class Fp16(TrainerContract):
@@ -42,14 +55,11 @@ class Fp16(TrainerContract):
     }  # fmt: skip
 
 
-def test_gathered_and_scaled_gradients_are_gone_on_with_to_the_same_bits(tmp_path):
-    from ckptkit.testing.trainings import Blow, Trainings
-
-    with Trainings("restoration") as trainings:
-        whole = Fp16._trained(trainings, tmp_path / "whole")
-        ended = trainings.train(tmp_path / "broken", Fp16.tiny, blow=Blow("forward", 40))
-        assert ended.code == -9, ended.said
-        broken = Fp16._trained(trainings, tmp_path / "broken")
+def test_gathered_and_scaled_gradients_are_gone_on_with_to_the_same_bits(server, tmp_path):
+    whole = Fp16._trained(server, tmp_path / "whole")
+    ended = server.train(tmp_path / "broken", Fp16.tiny, blow=Blow("forward", 40))
+    assert ended.code == -9, ended.said
+    broken = Fp16._trained(server, tmp_path / "broken")
     report = ckptkit.diff(whole, broken)
     assert not list(report.differing)
     with ckptkit.load(broken) as checkpoint:

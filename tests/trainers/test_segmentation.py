@@ -126,7 +126,7 @@ def test_weights_follow_from_the_seed_alone():
     ("changes", "steps"), [({"accumulate": 2}, 3), ({"limit": 4}, 2), ({"precision": "fp16"}, 6)]
 )
 def test_options_change_the_training(tmp_path, changes, steps):
-    config = replace(Config(model="unet", epochs=1, sample_every=0, **TINY), **changes)
+    config = replace(Config(model="unet", epochs=1, sample_every=0, **TINY), width=4, **changes)
     train(config, tmp_path, resume="never", tell=lambda _: None)
     with ckptkit.load(next(tmp_path.glob("*/checkpoints/final_model"))) as final:
         assert final.state("progress")["optimizer_steps"] == steps
