@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.run.preloaded import Preloaded
+
 ROOT = Path(__file__).parents[2]
 NANOGPT = ROOT / "examples" / "nanogpt"
 TEAR = ROOT / "examples" / "chaos" / "tear.py"
@@ -48,6 +50,19 @@ def run(*words):
         [sys.executable, *map(str, words)], capture_output=True, text=True, env=environment,
         check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory):
+    """``run`` of a script, in a fork that need not import torch."""
+    place = tmp_path_factory.mktemp("said")
+
+    def forked(*words):
+        said = place / "said.txt"
+        return preloaded.run([*map(str, words)], said, cwd=place, env=dict(os.environ))
+
+    with Preloaded() as preloaded:
+        yield forked
 
 
 def final_of(folder):
@@ -88,16 +103,21 @@ def test_the_resumable_script_trains_what_the_plain_one_trains(tmp_path, plain_r
     assert final_of(tmp_path) == plain_result
 
 
-def test_killed_inside_steps_and_saves_it_ends_in_the_bits_of_the_plain_one(tmp_path, plain_result):
-    command = (NANOGPT / "resumable.py", "--out", tmp_path, *SMALL)
+def test_killed_inside_steps_and_saves_it_ends_in_the_bits_of_the_plain_one(
+    tmp_path, plain_result, fork
+):
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLED)
+    command = (NANOGPT / "resumable.py", "--out", tmp_path / "out", *SMALL)
     for what, count in (("step", 5), ("sync", 15), ("step", 3)):
-        killed = run("-c", KILLED, what, count, *command)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        torn = run(TEAR, tmp_path, sys.executable, "-c", "")  # what it was writing, cut in half
+        killed = fork(killer, what, count, *command)
+        assert killed.code == -signal.SIGKILL, killed.said
+        # what it was writing, cut in half
+        torn = run(TEAR, tmp_path / "out", sys.executable, "-c", "")
         assert re.fullmatch(
             r"[1-9] files torn\n" if what == "sync" else "0 files torn\n", torn.stdout
         )
     done = run(*command)
     assert done.returncode == 0, done.stderr
     assert "resumed from" in done.stderr
-    assert final_of(tmp_path) == plain_result
+    assert final_of(tmp_path / "out") == plain_result
