@@ -35,7 +35,7 @@ demo: $(VENV)/.core ## Open real checkpoints of other people; train, kill, resum
 	$(BIN)/python examples/kill_and_resume.py --out demo-out/kill
 
 test: $(VENV)/.dev corpus ## Set up and pass every test
-	PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 blocked: $(VENV)/.dev corpus ## Pass every other test without each trainer's plugin in turn (an hour; NAME=restoration)
 	set -e; for name in $(NAME); do echo "without $$name"; \

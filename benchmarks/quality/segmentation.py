@@ -30,7 +30,7 @@ SHARED = {"seed": 0, "size": 96, "tiles": 300, "val_tiles": 64, "batch_size": 4,
 TRAININGS = {
     "unet": {"width": 12, "epochs": 12},
     "buildformer": {"width": 16, "epochs": 24},
-    "segformer": {"variant": "b0", "epochs": 14},
+    "segformer": {"variant": "b0", "epochs": 60, "lr": 5e-4},
 }
 SHOWN = (0, 3, 5, 9)  # held-out tiles in the pictures
 
