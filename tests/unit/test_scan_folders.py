@@ -193,7 +193,7 @@ LONG = "a-very-long-name/" * 9 + "model.pt"  # beyond what a header holds
         _tar("w", {"../../x": EVIL}), _tar("w", {"a": b"1", "b.pt.gz": gzip.compress(BAD)}),
         _zip("model.pt", BAD), _zip("model.pt", BAD, zipfile.ZIP_STORED), _zip("m.tar", _tar("w", {"m": BAD})),
     ],
-    ids="tar long_name old pickle tar_gz gzip_pickle tar_in_tar gzip climbing gzip_in_tar zip stored tar_in_zip".split(),
+    ids=["tar", "long_name", "old", "pickle", "tar_gz", "gzip_pickle", "tar_in_tar", "gzip", "climbing", "gzip_in_tar", "zip", "stored", "tar_in_zip"],
 )  # fmt: skip
 def test_archives_of_checkpoints_are_looked_into(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "archive").write_bytes(data)
