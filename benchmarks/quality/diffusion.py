@@ -25,7 +25,7 @@ from ckptkit_trainers.diffusion.opened import open_painter
 from ckptkit_trainers.diffusion.train import train
 from ckptkit_trainers.engine.pictures import save_picture, sheet
 
-EPOCHS, SEED, SCALE = 16, 0, 3
+EPOCHS, SEED, SCALE = 48, 0, 3
 MEASURE = EvaluateOptions(clips=160, samples_each=3, guidance=2.0, steps=20, device="cpu")
 
 

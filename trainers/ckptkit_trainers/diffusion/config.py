@@ -26,9 +26,9 @@ class Config(Settings):
     frames: int = option(8, "frames of a clip", resume="architecture", least=1)
     size: int = option(16, "height and width of a frame", resume="architecture", least=1)
     color: bool = option(False, "red, green and blue instead of grey", resume="architecture")
-    patch: int = option(2, "pixels of a patch's side; a patch is one place of the UNet",
+    patch: int = option(4, "pixels of a patch's side; a patch is one place of the UNet",
                         resume="architecture", least=1)  # fmt: skip
-    channels: int = option(32, "channels of the UNet's first level", resume="architecture", least=1)
+    channels: int = option(48, "channels of the UNet's first level", resume="architecture", least=1)
     levels: int = option(1, "levels of the UNet, each of half the size", resume="architecture",
                          least=1)  # fmt: skip
     head: int = option(8, "channels of an attention head", resume="architecture", least=1)
