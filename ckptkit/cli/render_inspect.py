@@ -112,9 +112,11 @@ def _best(found: Inspection) -> str:
     if not best:
         return ""
     value = best.get("value")
-    told = f"{_value(best.get('name', 'value'))} {_value(value)}".replace("'", "")
-    if isinstance(value, TensorNode):
-        told = _value(best.get("name", "value")).replace("'", "")
+    told = _value(best.get("name", "value")).replace("'", "")
+    if value is None:
+        return f"{told}, none yet"
+    if not isinstance(value, TensorNode):
+        told += f" {_value(value)}".replace("'", "")
     if best.get("mode") is not None:
         told += f" ({_value(best['mode'])})".replace("'", "")
     if best.get("epoch") is not None:

@@ -90,6 +90,12 @@ def test_a_glob_that_matches_nothing_is_answered_with_the_nearest_names(call, zo
     assert "model/7.weight" in text
 
 
+def test_a_metric_that_was_never_logged_has_no_best_yet(call, tmp_path):
+    metrics = {"best": {"name": "val_loss", "mode": "min", "value": None}}
+    ckptkit.save(tmp_path / "early", {"model": torch.nn.Linear(2, 2), "metrics": metrics})
+    assert "best       val_loss, none yet\n" in call("inspect", tmp_path / "early").output
+
+
 def test_one_epoch_is_no_epochs_and_a_best_tensor_is_no_value(call, tmp_path):
     state = {"state_dict": {"w": torch.zeros(2)}, "epoch": 1, "best_acc1": torch.tensor(7.0),
              "optimizer": {"state": {}, "param_groups": []}, "arch": "resnet"}  # fmt: skip
