@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_trainer import write_plugin
+from tests.signals import hear_signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +24,7 @@ def on_own_terminal(words, place, site, *, typed, when):
     ours, theirs = pty.openpty()
 
     def begin():
+        hear_signals()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -32,7 +35,7 @@ def on_own_terminal(words, place, site, *, typed, when):
     )  # fmt: skip
     os.close(theirs)
     said = b""
-    while True:
+    while select.select([ours], [], [], 60)[0]:
         try:
             part = os.read(ours, 4096)
         except OSError:  # its end is closed
@@ -41,7 +44,7 @@ def on_own_terminal(words, place, site, *, typed, when):
         if typed and when in said:
             os.write(ours, typed)
             typed = b""
-    os.close(ours)
+    os.close(ours)  # where it says nothing more, this hangs it up
     return process.wait(60), said.decode().replace("\r\n", "\n")
 
 
