@@ -160,7 +160,7 @@ def _pinned_too(plan: PrunePlan, asked: Asked) -> PrunePlan:
 def _question(outcome: Outcome) -> str:
     from ckptkit.cli.render_prune import going_words
 
-    return f"{going_words(outcome.going).capitalize()}? [y/N] "
+    return f"{going_words(outcome.going).capitalize()}? [y/N]: "
 
 
 def _carry_out(outcome: Outcome) -> None:

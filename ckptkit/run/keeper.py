@@ -96,7 +96,7 @@ class Keeper:
             )
         if self._policy.final:
             self._saver.join()  # no save in flight may make this one be left out
-            if (self._saved.epochs, self._saved.steps) != (mark.epochs, mark.steps):
+            if not self.has_saved(mark):
                 name = step_name(mark.steps) if by_steps else epoch_name(mark.epochs)
                 self._save(name, mark)
             self._saver.name_last(FINAL)
@@ -121,8 +121,9 @@ class Keeper:
         self._interrupt(loop.mark, reason)
 
     def has_saved(self, mark: Mark) -> bool:
-        """Whether nothing has happened since the last regular save."""
-        return (self._saved.epochs, self._saved.steps) == (mark.epochs, mark.steps)
+        """Whether nothing has happened since the last regular save, which was not given up."""
+        at_mark = (self._saved.epochs, self._saved.steps) == (mark.epochs, mark.steps)
+        return at_mark and not self._saver.owes
 
     # -- rows and the best ------------------------------------------------------------------------
 

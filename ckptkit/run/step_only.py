@@ -28,9 +28,9 @@ class StepOnly:
     def written(self) -> bool:
         """Whether one was written to since ``note``, as torch counts; then trusts no more."""
         noted, self._noted = self._noted, []
-        if any(one._version != version for one, version in noted):  # noqa: SLF001
-            self.trusted = False
-        return not self.trusted and bool(noted)
+        written = any(one._version != version for one, version in noted)  # noqa: SLF001
+        self.trusted = self.trusted and not written
+        return written
 
     def _tensors(self) -> Iterator[torch.Tensor]:
         for optimizer in self._optimizers:

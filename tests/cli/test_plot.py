@@ -12,7 +12,7 @@ import pytest
 from ckptkit.cli.canvas import Canvas, Pen
 from ckptkit.cli.ticks import labels, log_ticks, ticks
 from tests.cli.test_startup import imported
-from tests.cli.test_terminal import on_terminal
+from tests.cli.test_terminal import shown_on_terminal
 
 EVENTS = [
     {"kind": "resumed", "epoch": 10, "step": 100},
@@ -98,10 +98,10 @@ def test_a_title_is_not_wider_than_the_terminal(call, tmp_path):
 
 
 def test_a_terminal_gets_colours_and_braille_and_a_pipe_letters(run):
-    shown = on_terminal("plot", run, NO_COLOR="")
+    shown = shown_on_terminal("plot", run, NO_COLOR="")
     assert "\x1b[38" in shown
     assert re.search("[\u2801-\u28ff]", shown)
-    plain = on_terminal("plot", run, NO_COLOR="1")
+    plain = shown_on_terminal("plot", run, NO_COLOR="1")
     assert "o val_loss" in plain
     assert "\x1b[38" not in plain
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 import sys
 
 import pytest
@@ -15,6 +13,7 @@ import ckptkit
 from ckptkit.run.aliases import point
 from ckptkit.run.prune import PIN_NAME
 from ckptkit.storage.lock import FolderLock
+from tests.on_terminal import on_terminal
 
 SCORES = {1: 5.0, 2: 1.0, 3: 2.0, 4: 4.0, 5: 3.0}
 
@@ -324,35 +323,17 @@ def test_while_a_trainer_holds_the_folder_nothing_goes_but_a_dry_run_looks(spawn
     assert len(left(run)) == 5
 
 
-def on_terminal(answer, *words):
+def answered(answer, *words):
     """Run with a terminal; give the answer when asked, and no when asked again."""
-    ours, theirs = pty.openpty()
-    done = subprocess.Popen(
-        [sys.executable, "-m", "ckptkit.cli.main", *map(str, words)],
-        stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
-    out = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        out += piece
-        if b"[y/N]" in piece:
-            os.write(ours, answer)
-            answer = b"n\n"
-    os.close(ours)
-    return done.wait(timeout=60), out.decode()
+    typed = [answer, b"n\n"] if answer else []
+    return on_terminal([sys.executable, "-m", "ckptkit.cli.main", *words], typed)
 
 
 @pytest.mark.parametrize(
     ("answer", "stays"), [(b"n\n", 5), (b"\n", 5), (b"maybe\n", 5), (b"y\n", 1), (b"YES\n", 1)]
 )
 def test_on_a_terminal_it_asks_and_only_yes_is_yes(run, answer, stays):
-    code, out = on_terminal(answer, "prune", run, "--keep-last", 1)
+    code, out = answered(answer, "prune", run, "--keep-last", 1)
     assert code == 0
     assert "Remove 4 checkpoints and free" in out
     assert ("nothing was removed" in out) == (stays == 5)
@@ -360,7 +341,7 @@ def test_on_a_terminal_it_asks_and_only_yes_is_yes(run, answer, stays):
 
 
 def test_it_asks_nothing_where_nothing_goes(run):
-    code, out = on_terminal(b"", "prune", run, "--keep-last", 5)
+    code, out = answered(b"", "prune", run, "--keep-last", 5)
     assert code == 0
     assert "[y/N]" not in out
 

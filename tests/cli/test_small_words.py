@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
-from fcntl import ioctl
 
 import pytest
 import torch
+
+from tests.on_terminal import on_terminal
 
 
 def test_a_choice_that_is_missing_is_listed_in_one_line(call):
@@ -86,11 +83,6 @@ def test_an_error_is_folded_between_words_on_a_terminal_and_one_line_in_a_pipe(t
     words = [sys.executable, "-m", "ckptkit.cli.main", "inspect", "no such checkpoint.pt"]
     piped = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert piped.stderr.count("\n") == 1
-    ours, theirs = pty.openpty()
-    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 50, 0, 0))
-    subprocess.run(words, stderr=theirs, stdout=subprocess.DEVNULL, check=False, cwd=tmp_path)
-    shown = os.read(ours, 65536).decode().replace("\r\n", "\n")
-    os.close(ours)
-    os.close(theirs)
+    _, shown = on_terminal(words, columns=50, stdout=subprocess.DEVNULL, cwd=tmp_path)
     assert max(map(len, shown.splitlines())) <= 50
     assert " ".join(shown.split()) == " ".join(piped.stderr.split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import torch
 
 from ckptkit.cli.human import count_text, number_text, size_text, sparkline
 from ckptkit.cli.safe_text import safe, shortened
+from tests.on_terminal import on_terminal
 from tests.signals import hear_signals
 
 NASTY = ["\x1b[2J\x1b[31mred", "\u202egpj.exe", "a\nb\rc", "\x9b31m", "[bold red]markup[bold]",
@@ -69,38 +69,28 @@ def test_a_pipe_gets_whole_names_and_no_colour(spawn, tmp_path):
     assert not [line for line in ended.out.splitlines() if line != line.rstrip()]
 
 
-def on_terminal(*words, **env):
+def shown_on_terminal(*words, **env):
     """Run a command with a terminal of 100 columns as its output."""
-    ours, theirs = pty.openpty()
-    done = subprocess.Popen(
-        [sys.executable, "-m", "ckptkit.cli.main", *map(str, words)], stdout=theirs, stderr=theirs,
+    code, shown = on_terminal(
+        [sys.executable, "-m", "ckptkit.cli.main", *words], stdin=None,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"} | env,
     )  # fmt: skip
-    os.close(theirs)
-    out = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        out += piece
-    os.close(ours)
-    assert done.wait(timeout=60) == 0, out
-    return out.decode()
+    assert code == 0, shown
+    return shown
 
 
 def test_a_terminal_gets_colour_unless_no_color_is_set(zoo):
-    assert "\x1b[" in on_terminal("inspect", zoo / "training.pt")
-    plain = re.sub(r"\x1b\[[012]m", "", on_terminal("inspect", zoo / "training.pt", NO_COLOR="1"))
+    assert "\x1b[" in shown_on_terminal("inspect", zoo / "training.pt")
+    plain = re.sub(
+        r"\x1b\[[012]m", "", shown_on_terminal("inspect", zoo / "training.pt", NO_COLOR="1")
+    )
     assert "\x1b[3" not in plain
 
 
 def test_a_terminal_is_never_overrun(zoo):
     for words in (["inspect"], ["inspect", "--stats"], ["inspect", "--tree"], ["list"]):
         target = zoo if words == ["list"] else zoo / "views.pt"
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(*words, target))
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown_on_terminal(*words, target))
         assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
 
 
@@ -262,7 +252,7 @@ def test_no_word_is_lost_on_a_narrow_terminal(zoo, width):
         ["inspect"],
         ["scan", "--all"],
     ):
-        wide = on_terminal(*words, zoo / "views.pt", COLUMNS="1000")
-        narrow = letters(on_terminal(*words, zoo / "views.pt", COLUMNS=width))
+        wide = shown_on_terminal(*words, zoo / "views.pt", COLUMNS="1000")
+        narrow = letters(shown_on_terminal(*words, zoo / "views.pt", COLUMNS=width))
         assert not narrow - letters(wide)
         assert set(letters(wide) - narrow) <= (set() if width == "140" else optional)

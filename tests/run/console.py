@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.storage.lock import FolderLock
+from tests.on_terminal import on_terminal
 from tests.run.test_recovery import damage
-from tests.run.test_resume_words import on_terminal
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^(?:<!-- (.*?) -->\n)?```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -78,7 +78,8 @@ def _command(line, place, fault, answer, preloaded):
     shell = re.sub("^ckptkit ", f"{sys.executable} -m ckptkit ", shell)
     code, text = 0, ""
     if answer is not None:
-        text = on_terminal(shell.split(), f"{answer}\n", cwd=place, env=environment)
+        typed = [f"{answer}\n".encode()]
+        _, text = on_terminal(shell.split(), typed, cwd=place, env=environment)
     elif line.startswith("python "):
         words = shlex.split(line)[1:]
         code, text = preloaded.run(words, place / "said.txt", cwd=place, env=environment)

@@ -1,10 +1,6 @@
 """Where a run goes on from: words, names, paths, a person's answer."""
 
-import os
-import pty
-import select
 import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -12,6 +8,7 @@ import pytest
 import torch
 
 from ckptkit.errors import CkptkitError, NotFoundError
+from tests.on_terminal import on_terminal
 from tests.run.small import Worsening, came_from, only_run, raising_at, resumed, trained
 
 
@@ -150,7 +147,7 @@ def test_on_a_terminal_a_person_is_asked(tmp_path, answer, goes_on):
         "import sys; from tests.run.small import Small; from pathlib import Path; s = Small();"
         f"s.train(Path({str(folder)!r}), 1, resume=None); print('trained', len(s.seen))"
     )
-    text = on_terminal([sys.executable, "-c", code], answer)
+    _, text = on_terminal([sys.executable, "-c", code], [answer.encode()])
     assert "checkpoint_epoch_1 (epoch 1, step 3). Resume from it? [y/N]: " in text
     assert ("trained 0" if goes_on else "trained 3") in text
     assert len(list(folder.iterdir())) == (1 if goes_on else 2)
@@ -167,23 +164,3 @@ def test_ctrl_c_at_the_question_leaves_and_begins_nothing(tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         resumed(tmp_path, None, 1)
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def on_terminal(words, answer, **options):
-    """Run a command on a terminal of its own; answer its first question."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, **options)
-    os.close(theirs)
-    text = b""
-    while select.select([ours], [], [], 60)[0]:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # its end is closed
-            break
-        text += part
-        if answer and b"[y/N]: " in text:
-            os.write(ours, answer.encode())
-            answer = ""
-    process.wait(60)
-    os.close(ours)
-    return text.decode()

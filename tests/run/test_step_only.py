@@ -88,6 +88,23 @@ def test_what_else_writes_there_is_told_and_the_next_step_is_saved_instead(tmp_p
     assert slow.copied_later == [True, False, False, False, False]  # the epoch behind them too
 
 
+def test_a_script_that_exits_behind_a_save_that_was_given_up_loses_nothing(tmp_path, monkeypatch):
+    slow, one = Slow(monkeypatch), Small()
+
+    def inside(run, moment):
+        if moment == "before" and run.step == 2:
+            next(iter(one.optimizer.state.values()))["exp_avg"].zero_()
+            slow.go.set()
+            run._saver._behind._thread.join()
+            raise SystemExit(0)
+
+    policy = SavePolicy(every_steps=2, every_epochs=0, background=True)
+    with pytest.raises(SystemExit):
+        one.train(tmp_path, 1, save=policy, inside=inside)
+    assert "checkpoint_step_2 is left out" in one.said
+    assert len(names(tmp_path)) == 1
+
+
 def test_the_best_of_all_is_copied_at_once(tmp_path, monkeypatch):
     slow, one = Slow(monkeypatch), Small()
     slow.go.set()
