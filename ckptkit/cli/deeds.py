@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +12,6 @@ from ckptkit.cli.setting_options import said
 from ckptkit.cli.training_options import SETTINGS, complete_trainers, params_of
 from ckptkit.protocols import Trainer
 from ckptkit.training.option import Option
-
-if TYPE_CHECKING:
-    from ckptkit.training.run_it import Deed
 
 # fmt: off
 _OWN = (
@@ -64,7 +59,7 @@ def _do(
     from ckptkit.errors import SettingError
     from ckptkit.training.build import Layer
     from ckptkit.training.find import find_action
-    from ckptkit.training.run_it import plan_deed
+    from ckptkit.training.run_it import do, plan_deed
     from ckptkit.training.subject import checkpoint_to_use, find_subject
 
     _, trainer, options = meant(ctx)
@@ -77,7 +72,7 @@ def _do(
         )  # fmt: skip
     except SettingError as exc:
         raise as_usage(exc) from exc
-    found = called(trainer.name, lambda: _done(planned))
+    found = called(trainer.name, lambda: do(planned))
     if as_json:
         from ckptkit.cli.json_output import emit
 
@@ -86,37 +81,3 @@ def _do(
         from ckptkit.cli.screen import show
 
         show(render_training.deed(planned, found))
-
-
-def _done(planned: Deed) -> dict[str, Any]:
-    """Do it. Raises: WriteFailedError where ``--out`` cannot be written; as ``do``."""
-    from ckptkit.errors import WriteFailedError
-    from ckptkit.training.run_it import do
-
-    try:
-        return do(planned)
-    except OSError as exc:
-        if not isinstance(exc.filename, (str, os.PathLike)):
-            raise
-        failed = Path(exc.filename)
-        if not any(_is_in_or_above(failed, out) for out in _outs(planned)):
-            raise
-        raise WriteFailedError(
-            failed, f"cannot be written: {(exc.strerror or str(exc)).lower()}",
-            "a folder that can be", "name another with --out",
-        ) from exc  # fmt: skip
-
-
-def _outs(planned: Deed) -> list[Path]:
-    """Where it may have been going to write: what was asked for, else the places for samples."""
-    from ckptkit.run.experiment import SAMPLES
-
-    out = getattr(planned.options, "out", None)
-    if out:
-        return [Path(out).expanduser()]
-    places = (planned.checkpoint.parent.parent, Path())
-    return [] if out is None else [place / SAMPLES for place in places]
-
-
-def _is_in_or_above(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents or path in folder.parents

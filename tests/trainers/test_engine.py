@@ -1,5 +1,6 @@
 """What the trainers share: the device that is asked for, and the one that is not there."""
 
+import errno
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -14,12 +15,12 @@ from PIL import Image
 import ckptkit
 import ckptkit_trainers
 from ckptkit import errors
-from ckptkit.errors import InputError, MismatchError, UnknownFormatError
+from ckptkit.errors import InputError, MismatchError, UnknownFormatError, WriteFailedError
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.named import named, settings_class
 from ckptkit.training.option import options_of
 from ckptkit_trainers.engine.held_out import by_digest
-from ckptkit_trainers.engine.out import out_folder
+from ckptkit_trainers.engine.out import open_out, out_folder
 from ckptkit_trainers.engine.place import device_of, placed
 from ckptkit_trainers.engine.settings import Settings, check_settings
 from ckptkit_trainers.segmentation.buildformer import BuildFormer
@@ -151,6 +152,43 @@ def test_a_checkpoint_that_is_named_from_beside_it_is_still_of_its_run(tmp_path,
     (tmp_path / "checkpoints").mkdir()
     monkeypatch.chdir(tmp_path / "checkpoints")
     assert out_folder("", Path("best_model")) == tmp_path / "samples"
+
+
+@pytest.mark.parametrize("inside", ["", "1.png", "sheets/1.png"])
+@pytest.mark.parametrize("asked", ["", "no/out"])
+def test_a_place_for_samples_that_cannot_be_written_is_the_matter_of_out(
+    tmp_path, monkeypatch, asked, inside
+):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = Path("run/checkpoints/best_model")
+    failed = out_folder(asked, checkpoint) / inside
+    told = rf"^{re.escape(str(failed))}: .*permission denied; .*name another with --out"
+    with pytest.raises(WriteFailedError, match=told), open_out(asked, checkpoint):
+        raise PermissionError(13, "Permission denied", str(failed))
+
+
+def test_a_folder_for_samples_below_a_file_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(WriteFailedError, match=r"not a directory; .*name another with --out"),
+        open_out(str(tmp_path / "file" / "out"), Path("best_model")),
+    ):
+        pytest.fail("what takes minutes would begin here")
+
+
+def test_a_disk_that_is_full_of_samples_is_said_to_be(tmp_path):
+    with (
+        pytest.raises(WriteFailedError, match=r"no space left on device; .*--out"),
+        open_out(str(tmp_path / "out"), Path("best_model")),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("file", ["run/checkpoints/best_model/model.safetensors", None])
+def test_another_file_that_cannot_be_read_is_not_the_matter_of_out(tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PermissionError), open_out("", Path("run/checkpoints/best_model")):
+        raise PermissionError(13, "Permission denied", file)
 
 
 def test_every_trainer_says_alike_where_samples_go_if_nothing_is_said():

@@ -3,7 +3,7 @@
 import pytest
 
 import ckptkit
-from ckptkit.errors import SettingError
+from ckptkit.errors import SettingError, WriteFailedError
 from tests.plugins.whose import each
 
 SMALL = {
@@ -62,6 +62,9 @@ def test_what_was_not_told_where_to_go_lies_in_the_run_and_figures_are_rows(
     assert not [cell for table in tables for row in table for cell in row.values()
                 if isinstance(cell, (list, dict))]  # fmt: skip
     assert not [*place.iterdir()]
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteFailedError, match="not a directory"):
+        trainer.sample(run.folder, **drawn, out=str(tmp_path / "file" / "out"))
 
 
 @EACH

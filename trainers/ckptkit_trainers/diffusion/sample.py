@@ -17,7 +17,7 @@ from ckptkit_trainers.diffusion.noise import check_steps
 from ckptkit_trainers.diffusion.opened import open_painter
 from ckptkit_trainers.diffusion.prompts import prompts_in, prompts_of
 from ckptkit_trainers.diffusion.words import OwnWords
-from ckptkit_trainers.engine.out import out_folder
+from ckptkit_trainers.engine.out import open_out
 from ckptkit_trainers.engine.settings import check_settings
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,14 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     if options.prompt:  # held-out captions have words of their own, too
         _know(opened.painter, captions)
     way = Way(options.steps, options.guidance, options.seed)
-    clips = draw(opened.painter, captions, config, way)
-    out = out_folder(options.out, checkpoint)
     written = []
-    for number, (caption, clip) in enumerate(zip(captions, clips, strict=True), 1):
-        path = out / f"{number:03d}_{_as_name(caption)}.gif"
-        write_gif(clip, path, scale=options.scale)
-        written.append({"prompt": caption, "gif": path.name})
-    save_sheet(clips, out / "sheet.png")
+    with open_out(options.out, checkpoint) as out:
+        clips = draw(opened.painter, captions, config, way)
+        for number, (caption, clip) in enumerate(zip(captions, clips, strict=True), 1):
+            path = out / f"{number:03d}_{_as_name(caption)}.gif"
+            write_gif(clip, path, scale=options.scale)
+            written.append({"prompt": caption, "gif": path.name})
+        save_sheet(clips, out / "sheet.png")
     return {**opened.told(), "out": str(out), "clips": written, "sheet": str(out / "sheet.png")}
 
 

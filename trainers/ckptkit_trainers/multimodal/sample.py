@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.out import out_folder
+from ckptkit_trainers.engine.out import open_out
 from ckptkit_trainers.engine.picture_file import read_picture
 from ckptkit_trainers.engine.pictures import save_picture
 from ckptkit_trainers.engine.settings import check_settings
@@ -42,9 +42,9 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
         pairs, splits = _gallery(asked, options.among)
         found = _nearest(asked, query, pairs, options, splits)
         question = options.text or f"picture {Path(options.image).name}"
-        folder = out_folder(options.out, checkpoint)
         told = {**asked.told, "query": question, "among": options.among, "found": found}
-        return told | _written(asked, question, found, pairs, folder)
+        with open_out(options.out, checkpoint) as folder:
+            return told | _written(asked, question, found, pairs, folder)
 
 
 def _text(asked: Finished, text: str) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ckptkit_trainers.engine.out import out_folder
+from ckptkit_trainers.engine.out import open_out
 from ckptkit_trainers.engine.pictures import as_image, save_picture, sheet
 from ckptkit_trainers.engine.settings import check_settings
 from ckptkit_trainers.restoration.config import Config, SampleOptions, least_side
@@ -38,10 +38,11 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     check_settings(options)
     finished = load_network(checkpoint, config, options.device)
     log.info("checkpoint of epoch %d, step %d", finished.epoch, finished.step)
-    out, rows = out_folder(options.out, checkpoint), []
-    for given in _given(config, options):
-        denoised = denoise(finished, given.noisy, options.tile)
-        rows.append(_written(given, denoised, out))
+    pictures, rows = _given(config, options), []
+    with open_out(options.out, checkpoint) as out:
+        for given in pictures:
+            denoised = denoise(finished, given.noisy, options.tile)
+            rows.append(_written(given, denoised, out))
     return {
         "epoch": finished.epoch, "step": finished.step,
         "weights": finished.weights, "out": str(out), "pictures": rows,
@@ -55,12 +56,15 @@ def _given(config: Config, options: SampleOptions) -> Iterator[Given]:
     if noise < 0:
         noise = 0.0 if asked else config.val_noise
     gallery = Gallery(paths, colours=config.colours, least=least_side(config))
-    stems = [path.stem for path in gallery.paths]
-    for number, path in enumerate(gallery.paths):
-        clean = gallery[number].float() / LEVELS
-        pair = with_noise(clean, noise, seed=number)
-        name = path.stem if stems.count(path.stem) == 1 else f"{path.stem}_{number + 1}"
-        yield Given(path, name, pair.noisy, clean if noise else None)
+    return (_picture(gallery, number, noise) for number in range(len(gallery.paths)))
+
+
+def _picture(gallery: Gallery, number: int, noise: float) -> Given:
+    path, clean = gallery.paths[number], gallery[number].float() / LEVELS
+    alike = [one.stem for one in gallery.paths].count(path.stem)
+    name = path.stem if alike == 1 else f"{path.stem}_{number + 1}"
+    pair = with_noise(clean, noise, seed=number)
+    return Given(path, name, pair.noisy, clean if noise else None)
 
 
 def _written(given: Given, denoised: torch.Tensor, out: Path) -> dict[str, Any]:

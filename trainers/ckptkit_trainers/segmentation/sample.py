@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.out import out_folder
+from ckptkit_trainers.engine.out import open_out
 from ckptkit_trainers.engine.picture_file import ENDINGS
 from ckptkit_trainers.engine.pictures import as_image, save_picture
 from ckptkit_trainers.engine.settings import check_settings
@@ -41,16 +41,16 @@ def sample(checkpoint: Path, config: Config, options: SampleOptions) -> dict[str
     subjects = _yours(options) if options.input else _held_out(config, options.number)
     model, device, told = restored(checkpoint, config, options.device)
     threshold = options.threshold or config.threshold
-    out = out_folder(options.out, checkpoint)
     rows = []
-    for one in subjects:
-        guess = chances_of(model, one.image, config.size, device) >= threshold
-        image = torch.from_numpy(one.image).permute(2, 0, 1).float() / 255
-        mask = None if one.mask is None else torch.from_numpy(one.mask)[None, None]
-        picture = overlays(image[None], mask, guess[None], scale=max(1, 256 // image.shape[-1]))
-        save_picture(picture, out / f"{one.name}_overlay.png")
-        save_picture(as_image(guess.float()), out / f"{one.name}_mask.png")
-        rows.append({"picture": one.name, "building": round(guess.float().mean().item(), 4)})
+    with open_out(options.out, checkpoint) as out:
+        for one in subjects:
+            guess = chances_of(model, one.image, config.size, device) >= threshold
+            image = torch.from_numpy(one.image).permute(2, 0, 1).float() / 255
+            mask = None if one.mask is None else torch.from_numpy(one.mask)[None, None]
+            picture = overlays(image[None], mask, guess[None], scale=max(1, 256 // image.shape[-1]))
+            save_picture(picture, out / f"{one.name}_overlay.png")
+            save_picture(as_image(guess.float()), out / f"{one.name}_mask.png")
+            rows.append({"picture": one.name, "building": round(guess.float().mean().item(), 4)})
     return {**told, "threshold": threshold, "out": str(out), "pictures": rows}
 
 
