@@ -6,6 +6,8 @@ CORPUS ?= .cache/corpus
 PARTS ?= gpt trainer background torn
 POINTS ?=
 NAME ?= diffusion multimodal restoration segmentation
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) \
+  $(BIN)/python -m pytest -q -n 2 --dist loadgroup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test blocked lint bench quality fuzz soak chaos corpus clean help
@@ -35,12 +37,11 @@ demo: $(VENV)/.core ## Open real checkpoints of other people; train, kill, resum
 	$(BIN)/python examples/kill_and_resume.py --out demo-out/kill
 
 test: $(VENV)/.dev corpus ## Set up and pass every test
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(PYTEST)
 
 blocked: $(VENV)/.dev corpus ## Pass every other test without each trainer's plugin in turn (an hour; NAME=restoration)
 	set -e; for name in $(NAME); do echo "without $$name"; \
-	  CKPTKIT_DISABLE_PLUGINS=$$name PYTHONDONTWRITEBYTECODE= CKPTKIT_CORPUS=$(CORPUS) \
-	    $(BIN)/python -m pytest -q -n 2 --dist loadgroup; done
+	  CKPTKIT_DISABLE_PLUGINS=$$name $(PYTEST); done
 
 corpus: | $(BIN)/python ## Fetch the real checkpoints that the tests read (150 MB)
 	$(BIN)/python tests/corpus/fetch.py --out $(CORPUS)
