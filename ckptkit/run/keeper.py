@@ -85,7 +85,7 @@ class Keeper:
         self._save_or_stop(epoch_name(mark.epochs), mark, save=bool(why) or self._improved)
 
     def at_target(self, mark: Mark, *, by_steps: bool) -> None:
-        """The target is reached: what is not saved yet is, under the final name too."""
+        """The target is reached: what is not saved yet is, by the policy; so is what is owed."""
         if self.means is not None:
             self._step_row(mark, close=True)
         best = self._saver.best
@@ -94,11 +94,11 @@ class Keeper:
             self._tell(
                 f"{best.name} was never logged as a number, so nothing is best; logged: {logged}"
             )
+        self._saver.join()  # no save in flight may make this one be left out
+        due = self._saver.owes or (self._policy.final and not self.has_saved(mark))
+        if self._ranks.agree(int(due))[0]:
+            self._save(step_name(mark.steps) if by_steps else epoch_name(mark.epochs), mark)
         if self._policy.final:
-            self._saver.join()  # no save in flight may make this one be left out
-            if not self.has_saved(mark):
-                name = step_name(mark.steps) if by_steps else epoch_name(mark.epochs)
-                self._save(name, mark)
             self._saver.name_last(FINAL)
 
     def at_reached(self, mark: Mark, *, by_steps: bool) -> None:

@@ -62,8 +62,11 @@ class Leaving(NamedTuple):
         return False
 
     def _loses_work(self) -> bool:
-        """Whether an exit, which is no error, comes behind the last save."""
-        return not self.watcher.at_once and not self.keeper.has_saved(self.loop.mark)
+        """Whether an exit, which is no error, comes behind the last save that is on disk."""
+        if self.watcher.at_once:
+            return False
+        self.saver.settle()  # a save in flight may fail yet, or be given up
+        return not self.keeper.has_saved(self.loop.mark)
 
 
 def _in_notebook() -> bool:

@@ -62,7 +62,7 @@ class Saver:
         self._step_only = StepOnly(optimizers_in(recipe.state))
         self._copying = threading.Event()  # set when the newest background save has its copy
         self._copying.set()
-        self.owes = False  # a save that was given up, and is due at the next step
+        self.owes = False  # a save that was given up or failed: it is due as soon as may be
         self.stalls_s: list[float] = []  # for how long each background save held up the training
         self.last: Path | None = None  # the newest regular checkpoint of this run
         self.history = History()
@@ -226,6 +226,7 @@ class Saver:
         """Wait for a background save, and tell what it raised: something else is being raised."""
         error = self._behind.settle()
         if error is not None:
+            self.owes = True
             self._tell(f"the background save before failed: {error}")
 
     def end(self) -> None:

@@ -179,18 +179,36 @@ def test_any_way_of_leaving_loses_no_completed_step(tmp_path):
     assert "interrupted_checkpoint" in names(tmp_path)
 
 
-def test_a_save_behind_the_training_that_fails_at_the_very_end_is_made_good(tmp_path, monkeypatch):
-    one = Small()
+def failing_behind(monkeypatch, name):
+    """Let the disk be full for one checkpoint alone."""
     plain = saver.PendingSave.write
 
     def write(pending):
-        if pending.target.name == "checkpoint_epoch_2":
+        if pending.target.name == name:
             raise DiskFullError("checkpoints", "the disk is full", "room")
         return plain(pending)
 
     monkeypatch.setattr(saver.PendingSave, "write", write)
+
+
+def epochs_in(folder, name):
+    with ckptkit.load(next(folder.glob(f"*/checkpoints/{name}"))) as checkpoint:
+        return checkpoint.state("progress")["epochs_completed"]
+
+
+def test_a_save_behind_the_training_that_fails_at_the_very_end_is_made_good(tmp_path, monkeypatch):
+    one = Small()
+    failing_behind(monkeypatch, "checkpoint_epoch_2")
     with pytest.raises(DiskFullError):
         one.train(tmp_path, 2, save=SavePolicy(background=True, final=False))
-    assert "error_checkpoint" in names(tmp_path)
-    with ckptkit.load(next(tmp_path.glob("*/checkpoints/error_checkpoint"))) as checkpoint:
-        assert checkpoint.state("progress")["epochs_completed"] == 2
+    assert epochs_in(tmp_path, "error_checkpoint") == 2
+
+
+def test_a_script_that_exits_behind_a_save_that_fails_loses_nothing(tmp_path, monkeypatch):
+    one = Small()
+    failing_behind(monkeypatch, "checkpoint_epoch_2")
+    with pytest.raises(SystemExit):
+        one.train(tmp_path, 3, save=SavePolicy(background=True),
+                  inside=raising_at(6, SystemExit(0)))  # fmt: skip
+    assert "the background save before failed: checkpoints: the disk is full" in one.said
+    assert epochs_in(tmp_path, "interrupted_checkpoint") == 2

@@ -88,21 +88,39 @@ def test_what_else_writes_there_is_told_and_the_next_step_is_saved_instead(tmp_p
     assert slow.copied_later == [True, False, False, False, False]  # the epoch behind them too
 
 
-def test_a_script_that_exits_behind_a_save_that_was_given_up_loses_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("seconds", [0, 0.2])  # before the script exits, and after
+def test_a_script_that_exits_behind_a_save_that_was_given_up_loses_nothing(
+    tmp_path, monkeypatch, seconds
+):
     slow, one = Slow(monkeypatch), Small()
+    opening = threading.Timer(seconds, slow.go.set)
 
     def inside(run, moment):
         if moment == "before" and run.step == 2:
             next(iter(one.optimizer.state.values()))["exp_avg"].zero_()
-            slow.go.set()
-            run._saver._behind._thread.join()
+            opening.start()
+            if not seconds:
+                run._saver._behind._thread.join()
             raise SystemExit(0)
 
     policy = SavePolicy(every_steps=2, every_epochs=0, background=True)
     with pytest.raises(SystemExit):
         one.train(tmp_path, 1, save=policy, inside=inside)
     assert "checkpoint_step_2 is left out" in one.said
-    assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == ["interrupted_checkpoint"]
+
+
+def test_a_save_that_is_given_up_behind_the_last_step_is_made_up_for(tmp_path, monkeypatch):
+    slow, one = Slow(monkeypatch), Small()
+
+    def tail(_run):
+        next(iter(one.optimizer.state.values()))["exp_avg"].zero_()
+        slow.go.set()
+
+    policy = SavePolicy(every_steps=3, every_epochs=0, final=False, background=True)
+    one.train(tmp_path, 1, save=policy, tail=tail)
+    assert "checkpoint_step_3 is left out" in one.said
+    assert {"checkpoint_epoch_1", "latest_checkpoint"} == {*names(tmp_path)}
 
 
 def test_the_best_of_all_is_copied_at_once(tmp_path, monkeypatch):
