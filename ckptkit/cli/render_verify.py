@@ -44,6 +44,8 @@ def _block(outcome: Any, *, with_all: bool) -> Iterator[Any]:
 def _one(found: Verification, *, with_all: bool) -> Iterator[Any]:
     word, style = _VERDICTS[found.verdict]
     yield text((safe(found.path), "bold"), "  ", (word, style), f"  {_summary(found)}")
+    if found.same_as is not None:
+        return
     told = [check for check in found.checks if with_all or check.outcome == "damaged"]
     if told:
         yield _table(told if with_all else told[:_MAX_DAMAGED])
@@ -53,6 +55,8 @@ def _one(found: Verification, *, with_all: bool) -> Iterator[Any]:
 
 
 def _summary(found: Verification) -> str:
+    if found.same_as is not None:
+        return f"the very files of {safe(found.same_as.name)}"
     if found.verdict == "unverifiable":
         return f"{size_text(found.nbytes)}; it carries no checksums to compare with"
     parts = [

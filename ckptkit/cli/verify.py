@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ckptkit.cli.options import json_option, limit_option
 from ckptkit.types import Limits
+
+if TYPE_CHECKING:
+    from ckptkit.verbs.verify import Verification
 
 
 @click.command(name="verify", short_help="Check every byte against what was recorded for it.")
@@ -22,22 +28,12 @@ def command(paths: tuple[str, ...], with_all: bool, limits: Limits, as_json: boo
     A sealed folder has a digest for every tensor; a torch zip has a CRC-32 for every entry, which
     torch.load never looks at; in other kinds the structure is all there is. Exit code 61 says that
     something is damaged; then the first path that is no checkpoint decides. Of a run's folder, the
-    folder that holds it, or `latest` the newest checkpoint is taken.
+    folder that holds it, or `latest` every checkpoint of that run is read.
     """
-    from ckptkit.cli.newest import checkpoint_at
-    from ckptkit.errors import CkptkitError, DamageFoundError, PluginError
-    from ckptkit.verbs.verify import verify
+    from ckptkit.errors import DamageFoundError
 
-    outcomes: list[Any] = []
-    failed: CkptkitError | None = None
-    for path in paths:
-        try:
-            outcomes.append(_with_meter(verify, checkpoint_at(path, limits), limits))
-        except PluginError:
-            raise
-        except CkptkitError as exc:
-            failed = failed or exc
-            outcomes.append((path, exc))
+    outcomes = [outcome for path in paths for outcome in _outcomes(path, limits)]
+    failed = next((outcome[1] for outcome in outcomes if isinstance(outcome, tuple)), None)
     if len(outcomes) == 1 and failed is not None:
         raise failed
     if as_json:
@@ -54,6 +50,63 @@ def command(paths: tuple[str, ...], with_all: bool, limits: Limits, as_json: boo
         raise click.exceptions.Exit(DamageFoundError.exit_code)
     if failed is not None:
         raise click.exceptions.Exit(failed.exit_code)
+
+
+def _outcomes(word: str, limits: Limits) -> Iterator[Any]:
+    """What verifying came to for each checkpoint that a word means: an error stands with a path.
+
+    What several names have in common is read once. Raises: PluginError.
+    """
+    from ckptkit.cli.newest import checkpoints_at
+    from ckptkit.errors import CkptkitError
+
+    try:
+        places = checkpoints_at(word, limits)
+    except CkptkitError as exc:
+        yield word, exc
+        return
+    if places == [word]:
+        yield _outcome(word, limits)
+        return
+    read: dict[frozenset[Any], Verification] = {}
+    for place in places:
+        files = _files_in(Path(place))
+        before = read.get(files)
+        outcome = _outcome(place, limits) if before is None else _again(before, place)
+        if not os.path.lexists(place):
+            continue  # a training that goes on removed it meanwhile
+        if before is None and not isinstance(outcome, tuple):
+            read[files] = outcome
+        yield outcome
+
+
+def _files_in(path: Path) -> frozenset[Any]:
+    """The files of a checkpoint by which no two are the same, unless they are hard links."""
+    found = [path, *path.rglob("*")] if path.is_dir() else [path]
+    with suppress(OSError):
+        told = [(one.relative_to(path), one.stat()) for one in found if not one.is_dir()]
+        return frozenset((name, status.st_dev, status.st_ino) for name, status in told)
+    return frozenset([path])  # who reads it says what is wrong
+
+
+def _again(before: Verification, place: str) -> Verification:
+    """What was found, for another name of the same files."""
+    from dataclasses import replace
+
+    return replace(before, path=Path(place), same_as=before.path)
+
+
+def _outcome(path: str, limits: Limits) -> Any:
+    """Raises: PluginError."""
+    from ckptkit.errors import CkptkitError, PluginError
+    from ckptkit.verbs.verify import verify
+
+    try:
+        return _with_meter(verify, path, limits)
+    except PluginError:
+        raise
+    except CkptkitError as exc:
+        return path, exc
 
 
 def _with_meter(verify: Any, path: str, limits: Limits) -> Any:

@@ -24,8 +24,10 @@ def verification_json(outcomes: Sequence[Any]) -> dict[str, Any]:
 
 def _one(found: Verification) -> dict[str, Any]:
     outcomes = [check.outcome for check in found.checks]
+    same = {} if found.same_as is None else {"same_files_as": str(found.same_as)}
     return {
         "path": str(found.path),
+        **same,
         "container": found.container or None,
         "verdict": found.verdict,
         "nbytes": found.nbytes,

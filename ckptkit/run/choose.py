@@ -61,7 +61,7 @@ def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
     """
     found: list[Found] = []
     skipped: list[Skipped] = []
-    for path in _candidates(folder):
+    for path in candidates(folder):
         if os.path.lexists(path / RNG_FILE) and not os.path.lexists(path / MANIFEST_NAME):
             skipped.append(Skipped(path, f"a run has written it, but no {MANIFEST_NAME} seals it"))
             continue
@@ -140,7 +140,7 @@ def choose_named(folder: Path, name: str, runs: Sequence[str] = ()) -> Choice:
         return choose(folder)
     path = folder / {"best": BEST}.get(name, name)
     if not os.path.lexists(path):
-        there = ", ".join(sorted(one.name for one in _candidates(folder))[:8]) or "nothing"
+        there = ", ".join(sorted(one.name for one in candidates(folder))[:8]) or "nothing"
         there += f"; or a run: {', '.join(runs)}" if runs else ""
         raise NotFoundError(
             path, "there is no checkpoint of this name", f"one of those that are there: {there}",
@@ -162,8 +162,11 @@ def damage(path: Path, checked: Callable[[int], None] | None = None) -> str:
     return f"damaged: {bad[0].name} ({bad[0].message}){more}"
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """Folders, and files that another program saved; no stages, nothing that is hidden."""
+def candidates(folder: Path) -> list[Path]:
+    """What may be a checkpoint by its name: folders, and files that another program saved.
+
+    No stages, nothing that is hidden.
+    """
     try:
         with os.scandir(folder) as entries:
             return [

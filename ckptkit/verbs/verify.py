@@ -19,13 +19,18 @@ from ckptkit.verbs.sealed_checks import sealed_checks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What verifying one path came to. ``checked_nbytes`` were compared with something."""
+    """What verifying one path came to. ``checked_nbytes`` were compared with something.
+
+    ``same_as``: the checkpoint whose very files these are (hard links), so that they were read
+    under its name.
+    """
 
     path: FilePath
     nbytes: int
     container: str
     checks: tuple[Check, ...]
     notices: tuple[Notice, ...] = ()
+    same_as: FilePath | None = None
 
     @property
     def damaged(self) -> tuple[Check, ...]:
