@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -76,10 +77,8 @@ class Run:
         return self
 
     def _decide(self) -> Decision:
-        options = self.options
-        ask = options.ask or ask_on_terminal()
-        now = datetime.now().astimezone()
-        decision, self._lock = decide_and_hold(self._root, options.resume, now, ask)
+        ask, now = self.options.ask or ask_on_terminal(), datetime.now().astimezone()
+        decision, self._lock = decide_and_hold(self._root, self.options.resume, now, ask)
         return decision
 
     _lock: FolderLock | None = None
@@ -88,14 +87,15 @@ class Run:
 
     def _let_go(self) -> None:
         """Leave the optimizers, the trackers and the folder to others."""
-        if self._counter is not None:
-            self._counter.detach()
-        if self._trackers is not None:
-            self._trackers.close()
-        if hasattr(self, "_saver"):
-            self._saver.end()
-        if self._lock is not None:
-            self._lock.release()
+        with ExitStack() as last_first:  # each of them, whatever another one raises
+            if self._lock is not None:
+                last_first.callback(self._lock.release)
+            if hasattr(self, "_saver"):
+                last_first.callback(self._saver.end)
+            if self._trackers is not None:
+                last_first.callback(self._trackers.close)
+            if self._counter is not None:
+                last_first.callback(self._counter.detach)
 
     def _set_up(self, decision: Decision) -> None:
         options = self.options
@@ -135,7 +135,7 @@ class Run:
             self._go_on(decision.checkpoint, settings, asked)
         self._keeper.begin_at(self._loop.mark)
         if self._ranks.writes:
-            self._trackers = Trackers(options.trackers)
+            self._trackers = Trackers(options.trackers, self.tell)
             self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark)
             self._saver.trackers_at = self._trackers.state_at
             write_json(self.experiment.config_file, for_people(settings))

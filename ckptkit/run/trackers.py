@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from ckptkit.errors import MissingExtraError
 from ckptkit.run.mark import Mark
+from ckptkit.run.tell import Tell
 from ckptkit.run.wandb import WandB
 
 
@@ -116,14 +118,20 @@ KNOWN: dict[str, Callable[[], Tracker]] = {"tensorboard": TensorBoard, "wandb": 
 
 
 class Trackers:
-    """All trackers of a run, as one; what they need is kept as of the run's last mark."""
+    """All trackers of a run, as one; what they need is kept as of the run's last mark.
 
-    def __init__(self, wanted: Sequence[Tracker | str]) -> None:
+    A tracker is not the training: behind ``open``, one that fails is told, once for each thing
+    that it fails at, and costs no step, no save and no exit code.
+    """
+
+    def __init__(self, wanted: Sequence[Tracker | str], tell: Tell) -> None:
         self._all: list[Tracker] = [KNOWN[one]() if isinstance(one, str) else one for one in wanted]
+        self._tell, self._told = tell, set[tuple[str, str]]()
         self._mark: Mark | None = None
+        self._state: dict[str, Any] = {}
 
     def open(self, logs: Path, stored: Mapping[str, Any], mark: Mark) -> None:
-        """Open each with what was stored under its name."""
+        """Open each with what was stored under its name. Raises: what that raises."""
         for one in self._all:
             one.open(logs, stored.get(one.name), mark.steps)
         self._reach(mark)
@@ -132,25 +140,50 @@ class Trackers:
         """Hand values to each; ``mark`` is where a resume of now would begin."""
         self._reach(mark)
         for one in self._all:
-            one.log(values, step)
+            self._try(one, "log", partial(one.log, values, step))
 
     def state_at(self, mark: Mark) -> dict[str, Any]:
         """The section ``trackers`` of a checkpoint of ``mark``: what was logged since is no part.
 
-        All that was logged is on disk afterwards.
+        All that was logged is on disk afterwards, unless its tracker failed.
         """
         self._reach(mark)
         for one in self._all:
-            one.flush()
+            self._try(one, "flush", one.flush)
         return self._state
 
     def _reach(self, mark: Mark) -> None:
-        """Keep what each needs where the mark was put: nothing was logged since then."""
+        """Keep what each needs where the mark was put: nothing was logged since then.
+
+        Of one that fails the last that is known is kept.
+        """
         if mark is not self._mark:
             self._mark = mark
-            self._state = {one.name: one.state() for one in self._all}
+            now = {one.name: self._try(one, "state", one.state) for one in self._all}
+            known = {name: state for name, state in now.items() if state is not None}
+            self._state = {**self._state, **known}
 
     def close(self) -> None:
         """Close each, in reverse order."""
         for one in reversed(self._all):
-            one.close()
+            self._try(one, "close", one.close)
+
+    def _try(self, one: Tracker, what: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as exc:  # noqa: BLE001  whatever it is: the training goes on
+            if (one.name, what) not in self._told:
+                self._told.add((one.name, what))
+                self._tell(
+                    f"the tracker {one.name} failed to {_DEEDS[what]}: {type(exc).__name__}: "
+                    f"{exc!s:.200}; the training goes on, and the run's own history has the values"
+                )
+            return None
+
+
+_DEEDS = {
+    "log": "take a value",
+    "flush": "write out what was logged",
+    "state": "say where it stands",
+    "close": "close",
+}

@@ -161,7 +161,7 @@ def test_the_checkpoint_keeps_the_id_and_the_count_of_rows_and_the_folder_may_mo
 
 def test_what_a_failed_step_has_logged_is_not_counted_by_the_checkpoint_of_the_step_before():
     tracker, marks = Mine(), [Mark(), Mark()]
-    trackers = Trackers([tracker])
+    trackers = Trackers([tracker], print)
     trackers.open(Path(), {}, marks[0])
     trackers.log({"loss": 1.0}, 1, marks[0])
     trackers.log({"early": 1.0}, 2, marks[1])
