@@ -251,6 +251,10 @@ class RestoreError(CkptkitError):
 
     report: object = None
 
+    def __str__(self) -> str:
+        said = super().__str__()
+        return said if self.report is None else f"{said}\n\n{self.report}"
+
 
 class MismatchError(RestoreError):
     """Names or shapes differ, or a whole component is absent, and the policy allows none of it."""

@@ -33,6 +33,7 @@ class Failure(NamedTuple):
     expected: str = ""
     advice: str = ""
     usage: str = ""
+    report: Any = None  # what was refused, name by name
 
     @property
     def paragraph(self) -> str:
@@ -78,7 +79,10 @@ def _bounded(text: str, n_chars: int) -> str:
 
 def of_error(exc: errors.CkptkitError) -> Failure:
     """One of our own errors, field by field."""
-    return Failure(exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.all_advice)
+    refused = exc.report if isinstance(exc, errors.RestoreError) else None
+    return Failure(
+        exc.kind, exc.exit_code, exc.where, exc.seen, exc.expected, exc.all_advice, report=refused
+    )
 
 
 def error_json(error: errors.CkptkitError) -> dict[str, Any]:
@@ -87,11 +91,12 @@ def error_json(error: errors.CkptkitError) -> dict[str, Any]:
 
 
 def _failure_json(failure: Failure) -> dict[str, Any]:
-    return {
+    told = {
         name: shortened(value, _MAX_JSON_CHARS) if isinstance(value, str) else value
         for name, value in failure._asdict().items()
-        if value and name != "usage"
+        if value and name not in ("usage", "report")
     }
+    return told if failure.report is None else {**told, "report": failure.report.as_dict()}
 
 
 def report(failure: Failure, *, as_json: bool) -> None:
@@ -104,6 +109,10 @@ def report(failure: Failure, *, as_json: bool) -> None:
     if failure.usage:
         sys.stderr.write(failure.usage + "\n")
     sys.stderr.write(_wrapped(failure.paragraph) + "\n")
+    if failure.report is not None:
+        sys.stderr.write(
+            "\n" + "".join(f"{safe(line)}\n" for line in str(failure.report).splitlines())
+        )
 
 
 def _wrapped(paragraph: str) -> str:

@@ -98,6 +98,23 @@ def test_a_changed_architecture_is_refused_unless_it_is_forced(call, place):
     assert call("resume", "latest", "--act", "gelu", "--epochs", "3", "--force").exit_code == 0
 
 
+def test_what_does_not_fit_is_shown_line_by_line_and_in_json_beside_the_advice(call, place):
+    words = ("resume", "latest", "--width", "8", "--force", "--epochs", "3")
+    result = call(*words)
+    assert result.exit_code == 36
+    assert "\\n" not in result.stderr
+    assert "…" not in result.stderr
+    paragraph = result.stderr.index("error: ")
+    told, empty, *report = result.stderr[paragraph:].splitlines()
+    assert told.endswith("does not fit what it is to fill: model; nothing was changed")
+    assert (empty, report[0]) == ("", "refused: nothing was changed")
+    assert any("[5, 3] in the file, [8, 3] in the model" in line for line in report)
+    error = json.loads(call(*words, "--json").stdout)["error"]
+    assert error["advice"] == "nothing was changed"
+    assert error["report"]["components"][0]["status"] == "refused"
+    assert "report" not in json.loads(call("resume", "nowhere", "--json").stdout)["error"]
+
+
 def test_a_target_that_is_reached_is_said_to_be(call, place):
     result = call("resume", "latest")
     assert result.exit_code == 0

@@ -29,9 +29,8 @@ def refusal(report: LoadReport, parts: Sequence[Planned]) -> RestoreError:
     report = replace(report, error=kind.__name__.removesuffix("Error"))
     names = ", ".join(part.report.name for part in refused)
     error = kind(
-        report.path, f"does not fit what it is to fill: {names}", "",
-        f"nothing was changed\n\n{report}",
-    )  # fmt: skip
+        report.path, f"does not fit what it is to fill: {names}", "", "nothing was changed"
+    )
     error.report = report
     return error
 
