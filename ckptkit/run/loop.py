@@ -6,54 +6,21 @@ weights, the scheduler, an average and whatever else the body touches belong tog
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ckptkit.run.breaks import Breaks, Left
-from ckptkit.run.counting import StepCounter
+from ckptkit.run.breaks import Left
 from ckptkit.run.feeds import Feed, has_more
-from ckptkit.run.listener import Listener
 from ckptkit.run.mark import Mark
-from ckptkit.run.metrics import Means
-from ckptkit.run.moved import Moved
-from ckptkit.run.rng import put_back, take_mark
-from ckptkit.run.standing import Feeds
+from ckptkit.run.marking import Marking
 
 _PATIENCE = 32  # bodies without a step that a stop waits for, where no accumulation was seen
 
 
-class Loop:
-    """Counts, and hands out what comes next. ``mark`` is the last completed step."""
-
-    def __init__(
-        self, counter: StepCounter, listener: Listener, *, seed: int, counts_bodies: bool,
-        generators: Mapping[str, Any], moved: Moved,
-    ) -> None:  # fmt: skip
-        self._counter, self._listener, self._moved = counter, listener, moved
-        self._counts_bodies = counts_bodies  # no optimizer to count: every body is a step
-        self._generators = generators
-        self._feeds = Feeds(seed)
-        self._pending: Mark | None = None  # a resume whose streams are not put back yet
-        self.breaks = Breaks()
-        self.means = Means()
-        self.mark = Mark()
-        self.in_body = False
-
-    def resume(self, mark: Mark) -> None:
-        """Stand at ``mark``; its random streams are put back when the first item is handed out."""
-        self.mark = self._pending = mark
-        self._feeds.resume(mark)
-        self._counter.steps = mark.steps
-        self.micro_batch = mark.micro_batches
-        self.means.restore(mark.means)
-        self._note()
-
-    def start(self) -> None:
-        """Stand at the beginning, with the streams as they are now."""
-        self.mark = Mark(rng=take_mark(self._generators))
-        self._note()
+class Loop(Marking):
+    """Counts, and hands out what comes next."""
 
     # -- the loops --------------------------------------------------------------------------------
 
@@ -61,7 +28,7 @@ class Loop:
         """Yield the number of every epoch that is left of ``target``, counted from 0."""
         self.settle_break()
         if self.mark.epochs >= target:
-            self._nothing_left(reached=self.mark.epochs == target, by_steps=False)
+            self._nothing_left(exact=self.mark.epochs == target, by_steps=False)
             return
         while self.mark.epochs < target and not self._listener.ended:
             self._begin_epoch()
@@ -127,7 +94,7 @@ class Loop:
         """Yield the number of every optimizer step that is left of ``target``, counted from 0."""
         self.settle_break()
         if self.mark.steps >= target:
-            self._nothing_left(reached=self.mark.steps == target, by_steps=True)
+            self._nothing_left(exact=self.mark.steps == target, by_steps=True)
             return
         while self.mark.steps < target and not self._listener.ended:
             self._streams()
@@ -199,23 +166,6 @@ class Loop:
             self._cut = has_more(feed)
         return self._listener.ended
 
-    micro_batch = 0  # batches handed out since the last completed step
-
-    @property
-    def stepped(self) -> bool:
-        """Whether the body under way has completed an optimizer step."""
-        return self._counter.steps > self.mark.steps
-
-    @property
-    def steps_now(self) -> int:
-        """Completed optimizer steps, that of the body under way included, completed or not."""
-        return max(self._counter.steps, self.mark.steps + self.in_body)
-
-    @property
-    def samples(self) -> int:
-        """Samples that were handed out before the body under way."""
-        return self.mark.samples + self._samples
-
     def _body(self, item: Any) -> Iterator[Any]:
         self.in_body = True
         try:
@@ -239,62 +189,23 @@ class Loop:
             self._listener.at_step(self.mark)
 
     _longest = _PATIENCE  # bodies to a step, so far
-    _samples = 0  # handed out since the mark was taken
 
-    def _take(self, **changes: Any) -> None:
-        """Put the mark here."""
-        self.mark = self._here(**changes)
-        self._samples = 0
-        self._note()
+    def reached(self, target: int, unit: str) -> str:
+        """Say that a loop of "epochs" or "steps" has nothing left to do; "" where it has."""
+        done = self.mark.epochs if unit == "epochs" else self.mark.steps
+        if done < target:
+            return ""
+        inside = f", and it stands inside epoch {self.mark.epochs + 1}"
+        stands = inside if unit == "epochs" and self.mark.epoch_open else ""
+        return f"{done} of {target} {unit} are complete{stands}: nothing to do"
 
-    def _here(self, **changes: Any) -> Mark:
-        places, loaders = self._feeds.states(self.mark)
-        return replace(
-            self.mark,
-            steps=self._counter.steps,
-            samples=self.mark.samples + self._samples,
-            micro_batches=self.micro_batch,
-            places=places,
-            loaders=loaders,
-            means=self.means.state(),
-            rng=take_mark(self._generators),
-            **changes,
-        )
+    def _nothing_left(self, *, exact: bool, by_steps: bool) -> None:
+        """Put the streams back all the same: what comes behind the loop may draw from them.
 
-    def _note(self, *, weights: bool = False) -> None:
-        """Note what is live at the mark."""
-        self._counter.moved = False
-        waiting = self.mark.micro_batches > 0
-        self._moved.note(weights=weights or waiting or self._counts_bodies, gradients=waiting)
-        self._listener.at_mark(self.mark)
-
-    @property
-    def torn(self) -> str:
-        """Why the live objects are not those of the mark, even if ``put_back``; "" if they are."""
-        if self._counter.torn:
-            return "the optimizer failed inside its step"
-        if self._counter.moved:
-            return "the optimizer has stepped, but its loop's body was not completed"
-        return "weights have changed since the last completed step" if self._moved.weights else ""
-
-    def put_back(self) -> None:
-        """Let schedules, counters and other small things be as they were at the mark."""
-        self._moved.put_back()
-
-    def _nothing_left(self, *, reached: bool, by_steps: bool) -> None:
-        """Put the streams back all the same: what comes behind the loop may draw from them."""
-        self._feeds.claims.clear()
-        self._streams()
-        if reached:
-            self._listener.at_reached(self.mark, by_steps=by_steps)
-
-    def _streams(self) -> None:
-        """Put the random streams of a resume back, once, as its last act.
-
-        Where several loaders take turns in an epoch, the last one that was begun is the place.
+        Where the mark lies behind the end of this loop a later one goes on from it, and puts them
+        back again: what the script draws in between is not part of what that one goes on with.
         """
-        if self._feeds.claims:
-            return
-        pending, self._pending = self._pending, None
-        if pending is not None and pending.rng is not None:
-            put_back(pending.rng, self._generators)
+        exact = exact and not self.mark.epoch_open
+        self._streams(keep=not exact)
+        if exact:
+            self._listener.at_reached(self.mark, by_steps=by_steps)

@@ -198,8 +198,8 @@ class Run:
 
     def epochs(self, target: int) -> Iterator[int]:
         """Yield the epochs that are left of ``target``, counted from 0 as ``range`` does."""
-        if self._loop.mark.epochs >= target:
-            self.tell(f"{self._loop.mark.epochs} of {target} epochs are complete: nothing to do")
+        if nothing := self._loop.reached(target, "epochs"):
+            self.tell(nothing)
         return self._loop.breaks.track(self._loop.epochs(target))
 
     def batches(self, loader: Any, name: str = "train") -> Iterator[Any]:
@@ -208,8 +208,8 @@ class Run:
 
     def steps(self, target: int) -> Iterator[int]:
         """Yield the optimizer steps that are left of ``target``: for loops that draw batches."""
-        if self._loop.mark.steps >= target:
-            self.tell(f"{self._loop.mark.steps} of {target} steps are complete: nothing to do")
+        if nothing := self._loop.reached(target, "steps"):
+            self.tell(nothing)
         self._keeper.means = self._loop.means
         return self._loop.breaks.track(self._loop.steps(target))
 

@@ -38,9 +38,9 @@ def signal_at(
 def _places(moment: Moment) -> list[tuple[Any, str]]:
     """Where a run looks back at a step, and by what a checkpoint gets on the disk."""
     if moment == "mark":
-        from ckptkit.run import loop
+        from ckptkit.run import marking
 
-        return [(loop, "take_mark")]
+        return [(marking, "take_mark")]
     from ckptkit.storage import kernel, writer
 
     names = ("sync", "sync_folder", "rename_noreplace", "rename_exchange")

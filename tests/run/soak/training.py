@@ -213,7 +213,7 @@ def leave_out(part, run, state, fresh):
     if part in ("python", "numpy", "torch"):
         loop._pending = without_stream(loop._pending, part)
     elif part == "data":
-        loop._claims.clear()
+        loop._feeds.claims.clear()
     elif part == "best":
         run._saver.best = run._saver.best._replace(value=None)
     elif part == "counters":

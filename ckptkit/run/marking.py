@@ -1,0 +1,122 @@
+"""The mark of a run while its loops go on: taken, noted, and gone back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ckptkit.run.breaks import Breaks
+from ckptkit.run.counting import StepCounter
+from ckptkit.run.listener import Listener
+from ckptkit.run.mark import Mark
+from ckptkit.run.metrics import Means
+from ckptkit.run.moved import Moved
+from ckptkit.run.rng import put_back, take_mark
+from ckptkit.run.standing import Feeds
+
+
+class Marking:
+    """Knows where the run stands. ``mark`` is the last completed step."""
+
+    def __init__(
+        self, counter: StepCounter, listener: Listener, *, seed: int, counts_bodies: bool,
+        generators: Mapping[str, Any], moved: Moved,
+    ) -> None:  # fmt: skip
+        self._counter, self._listener, self._moved = counter, listener, moved
+        self._counts_bodies = counts_bodies  # no optimizer to count: every body is a step
+        self._generators = generators
+        self._feeds = Feeds(seed)
+        self._pending: Mark | None = None  # a resume whose streams are not put back yet
+        self.breaks = Breaks()
+        self.means = Means()
+        self.mark = Mark()
+        self.in_body = False
+
+    def resume(self, mark: Mark) -> None:
+        """Stand at ``mark``; its random streams are put back when the first item is handed out."""
+        self.mark = self._pending = mark
+        self._feeds.resume(mark)
+        self._counter.steps = mark.steps
+        self.micro_batch = mark.micro_batches
+        self.means.restore(mark.means)
+        self._note()
+
+    def start(self) -> None:
+        """Stand at the beginning, with the streams as they are now."""
+        self.mark = Mark(rng=take_mark(self._generators))
+        self._note()
+
+    # -- where it stands --------------------------------------------------------------------------
+
+    micro_batch = 0  # batches handed out since the last completed step
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the body under way has completed an optimizer step."""
+        return self._counter.steps > self.mark.steps
+
+    @property
+    def steps_now(self) -> int:
+        """Completed optimizer steps, that of the body under way included, completed or not."""
+        return max(self._counter.steps, self.mark.steps + self.in_body)
+
+    @property
+    def samples(self) -> int:
+        """Samples that were handed out before the body under way."""
+        return self.mark.samples + self._samples
+
+    _samples = 0  # handed out since the mark was taken
+
+    def _take(self, **changes: Any) -> None:
+        """Put the mark here."""
+        self.mark = self._here(**changes)
+        self._samples = 0
+        self._note()
+
+    def _here(self, **changes: Any) -> Mark:
+        places, loaders = self._feeds.states(self.mark)
+        return replace(
+            self.mark,
+            steps=self._counter.steps,
+            samples=self.mark.samples + self._samples,
+            micro_batches=self.micro_batch,
+            places=places,
+            loaders=loaders,
+            means=self.means.state(),
+            rng=take_mark(self._generators),
+            **changes,
+        )
+
+    def _note(self, *, weights: bool = False) -> None:
+        """Note what is live at the mark."""
+        self._counter.moved = False
+        waiting = self.mark.micro_batches > 0
+        self._moved.note(weights=weights or waiting or self._counts_bodies, gradients=waiting)
+        self._listener.at_mark(self.mark)
+
+    @property
+    def torn(self) -> str:
+        """Why the live objects are not those of the mark, even if ``put_back``; "" if they are."""
+        if self._counter.torn:
+            return "the optimizer failed inside its step"
+        if self._counter.moved:
+            return "the optimizer has stepped, but its loop's body was not completed"
+        return "weights have changed since the last completed step" if self._moved.weights else ""
+
+    def put_back(self) -> None:
+        """Let schedules, counters and other small things be as they were at the mark."""
+        self._moved.put_back()
+
+    def _streams(self, *, keep: bool = False) -> None:
+        """Put the random streams of a resume back, once, as its last act; ``keep``: not yet.
+
+        Where several loaders take turns in an epoch, the last one that was begun is the place.
+        """
+        if self._feeds.claims and not keep:
+            return
+        pending = self._pending
+        if not keep:
+            self._pending = None
+        if pending is not None and pending.rng is not None:
+            put_back(pending.rng, self._generators)
