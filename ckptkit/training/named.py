@@ -8,6 +8,7 @@ from typing import Any
 from ckptkit.errors import CkptkitError, MissingExtraError, TrainerError
 from ckptkit.protocols import Trainer
 from ckptkit.training.find import install_advice
+from ckptkit.training.interrupts import signals_noted
 from ckptkit.verbs.user_fault import user_fault
 
 
@@ -34,10 +35,8 @@ _TELL = "this is a defect of the plugin that offers the trainer"
 
 
 def _module(trainer: Trainer, name: str, where: str) -> Any:
-    from importlib import import_module
-
     try:
-        return import_module(name)
+        return _imported(name)
     except CkptkitError:
         raise
     except ModuleNotFoundError as exc:
@@ -50,6 +49,24 @@ def _module(trainer: Trainer, name: str, where: str) -> Any:
         ) from exc  # fmt: skip
     except Exception as exc:
         raise TrainerError(where, f"importing it failed: {user_fault(exc)}", "", _TELL) from exc
+
+
+def _imported(name: str) -> Any:
+    """Import a module. Raises: what it raises; for a signal that came meanwhile what that raises.
+
+    Numpy makes an ImportError of a Ctrl+C, and who can do without a library passes over that.
+    """
+    from importlib import import_module
+
+    with signals_noted() as noted:
+        try:
+            found = import_module(name)
+        except Exception:
+            if not noted:
+                raise
+    if noted:
+        raise noted[0]
+    return found
 
 
 def settings_class(trainer: Trainer, spec: str, what: str) -> Any:

@@ -16,6 +16,8 @@ from ckptkit.cli.ended import said_if_ended
 from ckptkit.cli.failures import explain
 from ckptkit.cli.signals import TerminatedError
 from ckptkit.storage.leftovers import sibling_name
+from ckptkit.training.interrupts import signals_noted
+from tests.fake_trainer import write_plugin
 from tests.signals import hear_signals
 
 SIGNALS = {
@@ -116,3 +118,42 @@ def test_a_stage_that_was_made_at_that_moment_goes_too_and_no_other(tmp_path, re
     with pytest.raises(KeyboardInterrupt):
         end()
     assert sorted(tmp_path.iterdir()) == sorted([moved_aside, other])
+
+
+# -- while the libraries of a trainer are imported -------------------------------------------------
+
+# What numpy's import makes of a Ctrl+C, and what those do who can do without a library.
+IMPORTS = {
+    "an error": "raise ImportError('initialization failed')",
+    "nothing": "optional = None",
+}
+
+
+@pytest.mark.parametrize("made_of_it", IMPORTS)
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_that_a_library_swallows_while_it_loads_ends_the_command(
+    tmp_path, name, code, made_of_it
+):
+    site = write_plugin(tmp_path / "site")
+    (site / "tiny_train.py").write_text(
+        f"import signal\n"
+        f"try:\n"
+        f"    signal.raise_signal(signal.{name})\n"
+        f"except BaseException:\n"
+        f"    {IMPORTS[made_of_it]}\n"
+        f"def train(*_, **__): raise SystemExit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "ckptkit.cli.main", "train", "tiny"], capture_output=True, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)}, check=False, timeout=60,
+        preexec_fn=hear_signals,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "defect" not in done.stderr
+
+
+def test_handlers_are_as_before_once_a_module_is_imported():
+    before = signal.getsignal(signal.SIGINT)
+    with signals_noted() as noted:
+        pass
+    assert (signal.getsignal(signal.SIGINT), noted) == (before, [])
