@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ckptkit.run.asked import asked_settings
 from ckptkit.run.best import restore_lost
 from ckptkit.run.counting import StepCounter, optimizers_in
 from ckptkit.run.decide import Decision
@@ -25,8 +24,9 @@ from ckptkit.run.moved import Moved
 from ckptkit.run.options import RunOptions
 from ckptkit.run.probe import compare_probe
 from ckptkit.run.ranks import Ranks
+from ckptkit.run.recipe import recipe_of
 from ckptkit.run.resuming import best_from, fill, history_from, read_stored
-from ckptkit.run.saver import Recipe, Saver
+from ckptkit.run.saver import Saver
 from ckptkit.run.sections import check_names
 from ckptkit.run.settings import as_settings, for_people, policies_of
 from ckptkit.run.stop import StopWatcher
@@ -41,7 +41,7 @@ class Run:
     """A training run in a folder: entered with ``with``, looped over, stopped and gone on with.
 
     Raises when entered: what ``decide`` and ``ckptkit.restore`` raise; LockedError while another
-    process trains in the same folder.
+    process trains in the same folder; what ``ckptkit.save`` raises of a state that is no data.
     """
 
     def __init__(
@@ -99,18 +99,11 @@ class Run:
 
     def _set_up(self, decision: Decision) -> None:
         options = self.options
+        recipe = recipe_of(self.state, options)
         if self._ranks.writes:
             self.experiment.complete()
             clean_leftovers(self.experiment.checkpoints)
         optimizers = optimizers_in(self.state)
-        settings, asked = as_settings(options.config), asked_settings(self.state)
-        recipe = Recipe(
-            state=self.state, config={"settings": settings, "asked": asked},
-            trainer=options.trainer, versions=options.versions, side_files=options.side_files,
-            latest=options.save.last, retention=options.retention,
-            probe=options.probe, background=options.save.background,
-            when_busy=options.save.when_busy, generators=options.generators,
-        )  # fmt: skip
         self._saver = Saver(self.experiment, recipe, self._ranks, self.tell)
         self._saver.best = best_of(options.save)
         say = say_at_once(self.tell)
@@ -132,13 +125,13 @@ class Run:
             if options.self_test:
                 self.tell("self-test: a new run has nothing to compare with yet")
         else:
-            self._go_on(decision.checkpoint, settings, asked)
+            self._go_on(decision.checkpoint, **recipe.config)
         self._keeper.begin_at(self._loop.mark)
         if self._ranks.writes:
             self._trackers = Trackers(options.trackers, self.tell)
             self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark)
             self._saver.trackers_at = self._trackers.state_at
-            write_json(self.experiment.config_file, for_people(settings))
+            write_json(self.experiment.config_file, for_people(recipe.config["settings"]))
 
     def _go_on(self, path: Path, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         options = self.options

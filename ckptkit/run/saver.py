@@ -6,13 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ckptkit.errors import TargetExistsError
 from ckptkit.run.aliases import point
-from ckptkit.run.background import Background, WhenBusy
+from ckptkit.run.background import Background
 from ckptkit.run.best import follow_line
 from ckptkit.run.counting import optimizers_in
 from ckptkit.run.experiment import Experiment
@@ -24,30 +23,13 @@ from ckptkit.run.names import BEST, LATEST
 from ckptkit.run.probe import ProbeFunction, take_probe
 from ckptkit.run.prune import prune_run
 from ckptkit.run.ranks import Ranks
-from ckptkit.run.retention import Retention
+from ckptkit.run.recipe import Recipe
 from ckptkit.run.sections import mark_sections, stored_streams, waiting_gradients
 from ckptkit.run.staging import Staging
 from ckptkit.run.step_only import StepOnly
 from ckptkit.storage.aside import set_aside
 from ckptkit.verbs.save import PendingSave, SaveOptions, begin_save
 from ckptkit.verbs.saving.report import SaveReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What every checkpoint of a run is made of, apart from its mark."""
-
-    state: Mapping[str, Any]
-    config: Any = None
-    trainer: str = ""
-    versions: Mapping[str, int] = field(default_factory=dict)
-    side_files: Mapping[str, Any] = field(default_factory=dict)
-    latest: bool = True
-    probe: ProbeFunction | None = None
-    background: bool = False
-    when_busy: WhenBusy = "wait"
-    retention: Retention = field(default_factory=Retention)
-    generators: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Saver:
