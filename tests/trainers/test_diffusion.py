@@ -111,7 +111,9 @@ def test_prompts_are_taken_in_turn_and_unknown_words_are_refused_with_the_known(
     taken = sample(run, Config(**TINY), SampleOptions(**options))
     assert [clip["prompt"] for clip in taken["clips"]] == [
         "three moving left", "one moving up", "three moving left"]  # fmt: skip
-    with pytest.raises(SettingError, match=r"eleven: not in any caption .* zero, one, two"):
+    with pytest.raises(
+        SettingError, match=r"eleven: not among the words that the model knows; .* zero, one, two"
+    ):
         sample(run, Config(**TINY), SampleOptions(prompt="eleven moving left", **options))
     with pytest.raises(SettingError, match="--steps: is 0; expected 1 or more"):
         sample(run, Config(**TINY), SampleOptions(**options | {"steps": 0}))

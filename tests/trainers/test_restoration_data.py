@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from ckptkit.errors import InputError, NotFoundError
-from ckptkit_trainers.engine.held_out import by_digest
+from ckptkit_trainers.engine.held_out import by_lot
 from ckptkit_trainers.restoration.config import Config, check_config
 from ckptkit_trainers.restoration.data import HeldOut, Patches
-from ckptkit_trainers.restoration.photographs import Gallery, find_photographs
+from ckptkit_trainers.restoration.photographs import Gallery, find_photographs, notes_of
 
 
 def picture(path, size=(40, 48), mode="RGB"):
@@ -39,13 +39,25 @@ def test_train_and_val_folders_are_taken_as_they_are(tmp_path):
     assert (set(split.train), split.held_out) == (set(seen), (held,))
 
 
-def test_of_a_plain_folder_a_tenth_is_held_out_by_the_digests_of_the_names(tmp_path):
+def test_of_a_plain_folder_about_a_tenth_is_held_out_by_the_digests_of_the_names(tmp_path):
     for number in range(21):
         picture(tmp_path / f"{number:02d}.png")
     split = find_photographs(str(tmp_path))
-    assert (len(split.held_out), len(split.train)) == (3, 18)
-    names = [f"{number:02d}.png" for number in range(21)]
-    assert {path.name for path in split.held_out} == set(by_digest(names)[:3])
+    (chosen,) = by_lot([f"{number:02d}.png" for number in range(21)], 0.1)
+    assert {path.name for path in split.held_out} == chosen
+    assert len(split.train) == 21 - len(chosen)
+    assert 1 <= len(chosen) <= 5
+
+
+def test_what_a_training_has_made_below_its_photographs_is_none_of_them(tmp_path):
+    for name in ("a.png", "b.png", "runs/x/samples/epoch_001.png", ".cache/c.png"):
+        picture(tmp_path / name)
+    (tmp_path / "runs" / "x" / "checkpoints").mkdir()
+    (tmp_path / "d.heic").touch()
+    split = find_photographs(str(tmp_path))
+    assert sorted(path.name for path in split.train + split.held_out) == ["a.png", "b.png"]
+    assert notes_of(str(tmp_path)) == (f"1 files of {tmp_path} are left out: 1 .heic (d.heic)",)
+    assert not notes_of("")
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):

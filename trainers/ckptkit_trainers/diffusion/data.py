@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.config import Config
 from ckptkit_trainers.diffusion.digits import SIDE, WORDS, MovingDigits
-from ckptkit_trainers.diffusion.folder import GifFolder, Shape, read_folder
+from ckptkit_trainers.diffusion.folder import GifFolder, Shape, notes_of, read_folder
 from ckptkit_trainers.diffusion.words import OwnWords, PretrainedTokens, Tokens, split
 from ckptkit_trainers.engine.batches import training_batches
 from ckptkit_trainers.engine.place import Place
@@ -86,10 +86,19 @@ class Read(NamedTuple):
     words: list[str]
 
 
-def know(read: Read) -> None:
-    """Count words that came into the data since the checkpoint behind those that it knows."""
+def know(read: Read, config: Config) -> tuple[str, ...]:
+    """Count words that came into the data since the checkpoint behind those that it knows.
+
+    Returns what of the data is not used, in sentences.
+    """
     if isinstance(read.tokens, OwnWords):
         read.tokens.learn(read.words)
+    if not isinstance(read.train, GifFolder) or not isinstance(read.held_out, GifFolder):
+        return ()
+    told = notes_of(Path(config.data).expanduser(), read.train, read.held_out)
+    if isinstance(read.tokens, OwnWords):
+        told += read.tokens.notes([pair.caption for pair in read.train.pairs])
+    return told
 
 
 def read_data(config: Config) -> Read:

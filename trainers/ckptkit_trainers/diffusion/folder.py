@@ -10,11 +10,12 @@ import torch
 
 from ckptkit.plugin import errors
 from ckptkit_trainers.diffusion.gifs import read_gif
-from ckptkit_trainers.engine.held_out import by_digest
+from ckptkit_trainers.engine.folder_files import files_below, left_out
+from ckptkit_trainers.engine.held_out import by_lot
 from ckptkit_trainers.engine.text_file import csv_rows, read_text
 
 CAPTIONS = "captions.csv"
-HELD_OUT = 10  # one in so many clips is never trained on
+HELD_OUT = 0.1  # of the clips: never trained on
 LAYOUT = f"GIFs, with {CAPTIONS} (two columns: file, caption) or NAME.txt beside each NAME.gif"
 
 
@@ -53,15 +54,17 @@ def read_folder(folder: Path, shape: Shape) -> tuple[GifFolder, GifFolder]:
     Raises: NotFoundError, NoCheckpointError's kin: what was looked for is in the message.
     """
     if not folder.is_dir():
-        raise errors.NotFoundError(folder, "is no folder", LAYOUT, "name the folder of your GIFs")
+        raise errors.NotFoundError(
+            folder, "is no folder", LAYOUT, "name the folder of your GIFs with --data"
+        )
     listed = folder / CAPTIONS
     pairs = _from_list(listed) if listed.is_file() else _from_neighbours(folder)
-    names = by_digest(_name_of(pair, folder) for pair in pairs)  # a GIF may have several captions
+    names = {_name_of(pair, folder) for pair in pairs}  # a GIF may have several captions
     if len(names) < 2:
         raise errors.NotFoundError(
             folder, f"has {len(names)} GIFs with a caption", f"two or more; {LAYOUT}"
         )
-    held_out = set(names[: max(1, len(names) // HELD_OUT)])
+    (held_out,) = by_lot(names, HELD_OUT)
     parts: tuple[list[Captioned], list[Captioned]] = ([], [])
     for pair in pairs:
         parts[_name_of(pair, folder) in held_out].append(pair)
@@ -75,7 +78,7 @@ def _name_of(pair: Captioned, folder: Path) -> str:
 def _from_list(listed: Path) -> list[Captioned]:
     pairs = []
     for number, row in enumerate(csv_rows(listed), 1):
-        if not row or (number == 1 and not row[0].lower().endswith(".gif")):
+        if not row or (number == 1 and not row[0].strip().lower().endswith(".gif")):
             continue  # an empty line, or the names of the columns
         pairs.append(_pair_of(listed, number, row))
     return pairs
@@ -83,7 +86,12 @@ def _from_list(listed: Path) -> list[Captioned]:
 
 def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
     where = f"{listed}, line {number}"
-    if len(row) != 2 or not row[1].strip():
+    if len(row) == 2 and not row[1].strip():
+        raise errors.UnknownFormatError(
+            where, f"has no caption for {row[0].strip()}", "what the GIF shows",
+            "write it, or take the line out",
+        )  # fmt: skip
+    if len(row) != 2:
         raise errors.UnknownFormatError(
             where, f"has {len(row)} columns", "a file and its caption", "quote captions with commas"
         )
@@ -94,15 +102,30 @@ def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
 
 
 def _from_neighbours(folder: Path) -> list[Captioned]:
-    """Pair every GIF with the text beside it; hidden files are passed over, ``._`` ones too."""
+    """Pair every GIF with the text beside it."""
     pairs = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".gif"):
+    for path in gifs_below(folder):
         text = path.with_suffix(".txt")
-        if path.name.startswith("."):
-            continue
         if not text.is_file():
             raise errors.NotFoundError(
                 text, "is not there", f"the caption of {path.name}; {LAYOUT}"
             )
-        pairs.append(Captioned(path, read_text(text).strip()))
+        caption = read_text(text).strip()
+        if not caption:
+            raise errors.UnknownFormatError(
+                text, "is empty", f"what {path.name} shows", "write it, or take both files out"
+            )
+        pairs.append(Captioned(path, caption))
     return pairs
+
+
+def gifs_below(folder: Path) -> list[Path]:
+    """Return the GIFs of a folder and its subfolders."""
+    return [path for path in files_below(folder) if path.suffix.lower() == ".gif"]
+
+
+def notes_of(folder: Path, *parts: GifFolder) -> tuple[str, ...]:
+    """Tell which files of a folder are no clips, nor captions of them."""
+    clips = {pair.path for part in parts for pair in part.pairs}
+    used = {*clips, *(path.with_suffix(".txt") for path in clips), folder / CAPTIONS}
+    return left_out(folder, used.__contains__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from ckptkit.plugin import errors
 from ckptkit_trainers.engine.pictures import as_image
 
+# What Pillow raises for GIFs that break off, or are too large
+_BROKEN = (OSError, EOFError, ValueError, IndexError, SyntaxError, struct.error,
+           Image.DecompressionBombError)  # fmt: skip
 FRAME_MS = 120  # how long a frame is shown
 
 
@@ -25,7 +29,7 @@ def read_gif(path: Path, *, frames: int, size: int, color: bool) -> torch.Tensor
             shown = [_square(frame, size, color) for frame in ImageSequence.Iterator(picture)]
     except UnidentifiedImageError as exc:
         raise errors.UnknownFormatError(path, "is no picture", "a GIF", "remove it") from exc
-    except (OSError, EOFError, ValueError) as exc:
+    except _BROKEN as exc:
         raise errors.UnknownFormatError(
             path, f"cannot be decoded ({exc})", "a whole GIF", "fetch it again, or remove it"
         ) from exc

@@ -26,7 +26,7 @@ from ckptkit_trainers.diffusion.loss import denoising_loss, held_out_losses
 from ckptkit_trainers.diffusion.migrators import VERSIONS
 from ckptkit_trainers.diffusion.model import build, frozen_encoder
 from ckptkit_trainers.diffusion.noise import ddpm
-from ckptkit_trainers.diffusion.prompts import prompts_of
+from ckptkit_trainers.diffusion.prompts import prompts_of, unknown_in
 from ckptkit_trainers.diffusion.words import OwnWords, Tokens
 from ckptkit_trainers.engine.average import average_of
 from ckptkit_trainers.engine.place import placed, vary
@@ -60,7 +60,10 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         options = options_of(config, best="val_loss", mode="min")
         options |= {"trainer": NAME, "versions": VERSIONS}
         with ckptkit.Run(folder, state, **options | run_options) as run:
-            know(read)
+            for note in know(read, config):
+                run.tell(note)
+            if unknown := unknown_in(read.tokens, prompts):
+                run.tell(f"words of the prompts that the model cannot know: {', '.join(unknown)}")
             for epoch in run.epochs(config.epochs):
                 model.train()
                 title = f"epoch {epoch + 1} of {config.epochs}"

@@ -11,6 +11,7 @@ import torch
 
 from ckptkit_trainers.engine.hub_folder import require_file
 
+_SHOWN = 5  # words in a message
 MARKS = ("[PAD]", "[BEGIN]", "[END]", "[UNKNOWN]")
 
 
@@ -43,6 +44,22 @@ class OwnWords:
     def unknown(self, caption: str) -> list[str]:
         """Return the words of a caption that have no number."""
         return [word for word in split(caption) if word not in self.names["words"]]
+
+    def notes(self, captions: Sequence[str]) -> tuple[str, ...]:
+        """Tell what of some captions is lost: words without a number, and captions that are cut."""
+        words = {word for caption in captions for word in split(caption)}
+        lost = sorted(words.difference(self.names["words"]))
+        room = self.length - 2  # a begin and an end are around them
+        cut = sum(len(split(caption)) > room for caption in captions)
+        told = []
+        if lost:
+            some = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
+            told.append(f"{len(lost)} of {len(words)} words have no number ({some}): --vocabulary "
+                        f"{self.most} has room for {self.most - len(MARKS)}")  # fmt: skip
+        if cut:
+            told.append(f"{cut} of {len(captions)} captions are cut behind {room} words: "
+                        f"--caption-length {self.length} counts their begin and end")  # fmt: skip
+        return tuple(told)
 
     def __call__(self, captions: Sequence[str]) -> torch.Tensor:
         """Number the words."""

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
+
+_LOTS = 1 << 256  # of a SHA-256
 
 
-def by_digest(names: Iterable[str], salt: str = "") -> list[str]:
-    """Order names by lot: the first of them are held out.
+def by_lot(names: Iterable[str], *shares: float, salt: str = "") -> tuple[set[str], ...]:
+    """Draw about so large a share of the names for each of ``shares``; return those parts.
 
-    Where more names come, those that were there keep their order, so that what was held out of a
-    training is not trained on when it goes on.
+    Each name's lot is its own digest: where names come or go, all others stay in their part, so
+    that what was held out of a training is not trained on when it goes on. Of a few names a part
+    that would be empty gets the next one, while there are two.
     """
-    return sorted(set(names), key=lambda name: hashlib.sha256(f"{salt}{name}".encode()).digest())
+    lots = sorted((_lot(f"{salt}{name}"), name) for name in set(names))
+    edges = list(accumulate(shares))
+    parts: list[list[str]] = [[] for _ in (*shares, None)]
+    for lot, name in lots:
+        parts[bisect_right(edges, lot)].append(name)
+    *held_out, rest = parts
+    for part in held_out:
+        if not part and len(rest) > 1:
+            part.append(rest.pop(0))
+    if not rest and len(lots) > 1:
+        max(held_out, key=len).pop()
+    return tuple(map(set, held_out))
+
+
+def _lot(name: str) -> float:
+    """A number from 0 to 1 that follows from a name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()) / _LOTS

@@ -46,18 +46,29 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 def require_eight_bits(path: Path, image: Image.Image) -> None:
     """Refuse more bits: Pillow would cut them off at 255. Raises: ForeignFormatError."""
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or _is_cut(image):
         raise errors.ForeignFormatError(
-            path, f"holds values of mode {image.mode}", "8 bits a channel",
+            path, f"holds more than 8 bits a channel ({image.mode})", "8 bits a channel",
             "convert it first: what white means in it is not said",
         )  # fmt: skip
 
 
+def _is_cut(image: Image.Image) -> bool:
+    """Whether Pillow's decoder leaves out the lower of 16 bits: it says so in its own mode."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
 def read_picture(path: Path, mode: str = "RGB", *, upright: bool = True) -> Image.Image:
-    """Decode a picture of 8 bits. ``upright``: as its EXIF says that it was held.
+    """Decode a picture of 8 bits; what is transparent lies on white.
+
+    ``upright``: as its EXIF says that it was held.
 
     Raises: as ``opened`` and ``require_eight_bits``.
     """
     with opened(path) as image:
         require_eight_bits(path, image)
-        return (ImageOps.exif_transpose(image) if upright else image).convert(mode)
+        held = ImageOps.exif_transpose(image) if upright else image
+        if held.has_transparency_data:
+            seen = held.convert("RGBA")
+            held = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+        return held.convert(mode)

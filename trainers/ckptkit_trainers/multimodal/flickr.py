@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.held_out import by_digest
-from ckptkit_trainers.engine.picture_file import read_picture
+from ckptkit_trainers.engine.held_out import by_lot
+from ckptkit_trainers.engine.picture_file import is_picture, read_picture
 from ckptkit_trainers.engine.text_file import read_text
 from ckptkit_trainers.multimodal.captions import CAPTION_FILES, Caption, read_captions
 from ckptkit_trainers.multimodal.source import Pair
@@ -25,6 +25,7 @@ SPLIT_FILES = {
 }
 TEXT_FOLDERS = ("", "Flickr8k_text")
 SOUND_FOLDERS = ("wavs", "flickr_audio/wavs")
+LEAST = 3  # images of which a split is drawn
 HELD_OUT = 1 / 8  # of the images in val, and in test: Flickr8k's own proportion
 LAYOUT = (
     f"one of {', '.join(IMAGE_FOLDERS)}, and beside it one of {', '.join(CAPTION_FILES)} "
@@ -40,9 +41,13 @@ class Flickr:
         self.title = f"{self._folder.name}: images and captions"
         self._images = _first_folder(self._folder)
         captions = read_captions(_first_file(self._folder, CAPTION_FILES))
-        there = {path.name for path in self._images.iterdir()}
+        there = {path.name for path in self._images.iterdir() if is_picture(path)}
         known = [one for one in captions if one.image in there]
-        self.notes: Sequence[str] = _lost(len(captions) - len(known), "captions have no image")
+        silent = there.difference(one.image for one in captions)
+        self.notes: Sequence[str] = (
+            *_lost(len(captions) - len(known), "captions have no image"),
+            *_lost(len(silent), "images have no caption"),
+        )
         self._sounds = _sounds(self._folder) if audio else {}
         if audio:
             heard = [one for one in known if _spoken(one.key) in self._sounds]
@@ -58,6 +63,13 @@ class Flickr:
             raise errors.NotFoundError(
                 self._images, f"none of {n_captions} captions belongs to an image here",
                 LAYOUT, "look at the names of the images in the captions file",
+            )  # fmt: skip
+        if not _splits(self._folder) and len(self._files) < LEAST:
+            raise errors.NotFoundError(
+                self._images, f"holds {len(self._files)} images with a caption",
+                f"{LEAST} at least: some to train on, some held out for val and test",
+                "bring more, or name the images of each split in "
+                f"{', '.join(SPLIT_FILES.values())}",
             )  # fmt: skip
         empty = [SPLIT_FILES[name] for name in ("train", "val") if not self.splits[name]]
         if empty:
@@ -134,11 +146,8 @@ def _splits(folder: Path) -> dict[str, str]:
 
 def _drawn(files: Sequence[str]) -> dict[str, str]:
     """A split by lot, the same for ever for the same names."""
-    order = by_digest(files)
-    n_held = max(1, round(HELD_OUT * len(files)))
-    splits = ["test"] * n_held + ["val"] * n_held
-    splits += ["train"] * (len(order) - len(splits))
-    return dict(zip(order, splits, strict=False))
+    test, val = by_lot(files, HELD_OUT, HELD_OUT)
+    return {name: "test" if name in test else "val" if name in val else "train" for name in files}
 
 
 def _sounds(folder: Path) -> dict[str, str]:

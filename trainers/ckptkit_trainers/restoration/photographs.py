@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.held_out import by_digest
+from ckptkit_trainers.engine.folder_files import files_below, left_out
+from ckptkit_trainers.engine.held_out import by_lot
 from ckptkit_trainers.engine.picture_file import (
     ENDINGS,
     is_picture,
@@ -21,7 +22,7 @@ from ckptkit_trainers.engine.picture_file import (
 )
 
 HELD_OUT_FOLDERS = ("val", "valid", "validation", "test")
-ONE_IN = 10  # of a folder without such a subfolder, one in so many is held out
+HELD_OUT = 0.1  # of a folder without such a subfolder
 CACHE_NBYTES = 1 << 30
 
 #: In the wheels themselves, as files: no library is imported, and nothing is downloaded.
@@ -60,12 +61,16 @@ def find_photographs(folder: str) -> Split:
             root, "holds one picture", "two at least: one to train on, one that is held out",
             "bring more pictures, or make the folders train/ and val/",
         )  # fmt: skip
-    names = by_digest(one.relative_to(root).as_posix() for one in every)
-    chosen = set(names[: -(-len(names) // ONE_IN)])
+    (chosen,) = by_lot((one.relative_to(root).as_posix() for one in every), HELD_OUT)
     parts: tuple[list[Path], list[Path]] = ([], [])
     for one in every:
         parts[one.relative_to(root).as_posix() in chosen].append(one)
     return Split(tuple(parts[0]), tuple(parts[1]))
+
+
+def notes_of(folder: str) -> tuple[str, ...]:
+    """Tell which files of a folder are no photographs, whatever they are."""
+    return left_out(Path(folder), is_picture) if folder else ()
 
 
 def pictures_in(place: Path) -> tuple[Path, ...]:
@@ -74,9 +79,12 @@ def pictures_in(place: Path) -> tuple[Path, ...]:
         return (place,)
     if not place.is_dir():
         raise errors.NotFoundError(
-            place, "there is no such folder", "a folder of photographs", "give its path"
+            place,
+            "there is no such folder",
+            "a folder of photographs",
+            "look at --data (of a finished training: --set data=FOLDER)",
         )
-    found = sorted(one for one in place.rglob("*") if is_picture(one) and one.is_file())
+    found = [one for one in files_below(place) if is_picture(one)]
     if not found:
         raise errors.NotFoundError(
             place, "holds no picture", f"files that end in {', '.join(ENDINGS)}",
@@ -120,7 +128,7 @@ class Gallery:
                     raise errors.SettingError(
                         path, f"is {image.width} x {image.height} pixels",
                         f"{least} at least on each side",
-                        "take it out, or choose a smaller --patch",
+                        "take it out, or train with a smaller --patch",
                     )  # fmt: skip
 
     def __len__(self) -> int:

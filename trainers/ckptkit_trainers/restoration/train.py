@@ -22,6 +22,7 @@ from ckptkit_trainers.restoration.data import HeldOut, load_data
 from ckptkit_trainers.restoration.loss import l1_and_ssim, quality
 from ckptkit_trainers.restoration.migrators import TRAINER, VERSIONS
 from ckptkit_trainers.restoration.model import build
+from ckptkit_trainers.restoration.photographs import notes_of
 
 SHOWN = 4  # held-out photographs on a sheet of samples
 
@@ -46,6 +47,8 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         options = options_of(config, best="val_loss", mode="min")
         options |= {"trainer": TRAINER, "versions": VERSIONS, "probe": lambda: probe(model, config)}
         with ckptkit.Run(folder, state, **options | run_options) as run:
+            for note in notes_of(config.data):
+                run.tell(note)
             for epoch in run.epochs(config.epochs):
                 model.train()
                 title = f"epoch {epoch + 1} of {config.epochs}"

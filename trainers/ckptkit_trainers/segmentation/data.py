@@ -18,7 +18,7 @@ from ckptkit_trainers.engine.picture_file import opened, read_picture, require_e
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.engine.telling import Telling, TellingCollate
 from ckptkit_trainers.segmentation.config import Config
-from ckptkit_trainers.segmentation.folders import Pair, read_folder
+from ckptkit_trainers.segmentation.folders import Pair, notes_of, read_folder
 from ckptkit_trainers.segmentation.mask_file import read_mask
 from ckptkit_trainers.segmentation.tiles import Tile, draw_tile
 
@@ -108,6 +108,7 @@ class Data(NamedTuple):
 
     train: Patches
     val: Patches
+    notes: tuple[str, ...] = ()  # what of the folder is not used
 
 
 def open_data(config: Config) -> Data:
@@ -119,8 +120,10 @@ def open_data(config: Config) -> Data:
         )  # fmt: skip
     if not config.data:
         return Data(Drawn(config), Drawn(config, held_out=True))
-    split = read_folder(Path(config.data), seed=config.seed, val_fraction=config.val_fraction)
-    return Data(Cropped(config, split.train), Cropped(config, split.val, held_out=True))
+    root = Path(config.data)
+    split = read_folder(root, seed=config.seed, val_fraction=config.val_fraction)
+    parts = Cropped(config, split.train), Cropped(config, split.val, held_out=True)
+    return Data(*parts, notes_of(root, split))
 
 
 def train_loader(config: Config, data: Patches, place: Place) -> DataLoader[object]:

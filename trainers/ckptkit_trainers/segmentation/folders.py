@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.held_out import by_digest
+from ckptkit_trainers.engine.folder_files import left_out
+from ckptkit_trainers.engine.held_out import by_lot
 from ckptkit_trainers.engine.picture_file import ENDINGS, is_picture
 
 IMAGE_NAMES = ("images", "imgs", "image")
@@ -54,6 +55,12 @@ def read_folder(root: Path, *, seed: int, val_fraction: float) -> Split:
     return _by_seed(pairs, seed, val_fraction, home)
 
 
+def notes_of(root: Path, split: Split) -> tuple[str, ...]:
+    """Tell which files of a data folder are in no pair."""
+    used = {path for pair in (*split.train, *split.val) for path in (pair.image, pair.mask)}
+    return left_out(root, used.__contains__)
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures that lie in a folder, by name."""
     return sorted(one for one in folder.iterdir() if is_picture(one))
@@ -61,8 +68,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def _pairs(home: Path) -> list[Pair]:
     images, masks = _child(home, IMAGE_NAMES), _child(home, MASK_NAMES)
-    known = {_stem(mask): mask for mask in pictures_in(masks)}
-    pictures = pictures_in(images)
+    known, pictures = _by_stem(masks), list(_by_stem(images).values())
     lonely = [one.name for one in pictures if _stem(one) not in known]
     if not pictures:
         raise errors.NotFoundError(
@@ -77,6 +83,19 @@ def _pairs(home: Path) -> list[Pair]:
         )  # fmt: skip
     named = [_city(one) for one in pictures] if masks.name == "gt" else [""] * len(pictures)
     return [Pair(one, known[_stem(one)], group) for one, group in zip(pictures, named, strict=True)]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Raises: ForeignFormatError for two pictures of which one mask would be both, or two masks."""
+    known: dict[str, Path] = {}
+    for path in pictures_in(folder):
+        other = known.setdefault(_stem(path), path)
+        if other is not path:
+            raise errors.ForeignFormatError(
+                path, f"is called as {other.name} beside it, but for its ending or its case",
+                "one picture, and one mask, of a name", "rename one of them, or take it out",
+            )  # fmt: skip
+    return known
 
 
 def _child(home: Path, names: Sequence[str]) -> Path:
@@ -109,13 +128,12 @@ def _by_city(pairs: list[Pair], home: Path) -> Split:
 
 
 def _by_seed(pairs: list[Pair], seed: int, fraction: float, home: Path) -> Split:
-    count = max(1, round(fraction * len(pairs)))
-    chosen = set(by_digest((pair.image.name for pair in pairs), salt=f"{seed} ")[:count])
+    (chosen,) = by_lot((pair.image.name for pair in pairs), fraction, salt=f"{seed} ")
     parts: tuple[list[Pair], list[Pair]] = ([], [])
     for pair in pairs:
         parts[pair.image.name in chosen].append(pair)
     split = Split(*parts)
-    return _checked(split, home, f"{count} of {len(pairs)} images are held out")
+    return _checked(split, home, f"{len(chosen)} of {len(pairs)} images are held out")
 
 
 def _checked(split: Split, home: Path, how: str) -> Split:

@@ -14,6 +14,7 @@ from ckptkit_trainers.engine.picture_file import opened
 HALF, WHITE = 127, 250  # of 255: what is above counts; where a lossy picture's white begins
 GREY = 16  # by how much the channels of a grey pixel may differ after JPEG
 LOSSY = ("JPEG", "WEBP")
+CLASSES = 16  # so few values are classes, or one that is to be ignored; soft edges have more
 SHOWN = 6  # values in a message
 
 
@@ -28,7 +29,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     there = np.flatnonzero(np.bincount(values.ravel()))
     if len(there) <= 2 and there[-1] <= 1:
         return values.astype(np.uint8)
-    if lossy or (there[-1] >= WHITE and values.dtype == np.uint8):
+    few = 2 < len(there) <= CLASSES
+    if lossy or (there[-1] >= WHITE and values.dtype == np.uint8 and not few):
         return (values > HALF).astype(np.uint8)
     if len(there) == 2 and there[0] == 0:
         return (values > 0).astype(np.uint8)
@@ -45,6 +47,8 @@ def _values(path: Path, image: Image.Image) -> NDArray[np.uint8] | NDArray[np.ui
         raise _refused(path, f"holds values from {stored.min()} to {stored.max()}")
     if image.mode.startswith("F"):
         raise _refused(path, "holds fractions")
+    if image.has_transparency_data and np.ptp(np.array(image.convert("RGBA"))[..., 3]):
+        raise _refused(path, "says something by its transparency")
     pixels = np.array(image.convert("RGB"))
     if np.ptp(pixels, axis=-1).max() > GREY:
         if image.mode == "P":

@@ -53,6 +53,8 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         state |= {"scaler": scaler} if scaler.is_enabled() else {}
         options = told_to_the_run(config, lambda: probe(model, place.device), run_options)
         with ckptkit.Run(folder, state, **options) as run:
+            for note in data.notes:
+                run.tell(note)
             stand_at(scheduler, run.epoch, max(1, config.epochs))
             for epoch in run.epochs(config.epochs):
                 model.train()
