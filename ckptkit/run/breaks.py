@@ -29,6 +29,7 @@ class Breaks:
     def __init__(self) -> None:
         self._open: list[weakref.ref[Generator[Any]]] = []
         self.inside: Mark | None = None  # an epoch's data were left here, and there are more
+        self.failed = False  # not by the script: what hands the data out, or a save, raised
         self.usual = False  # the epoch before was left so and counted: it is the script's way
         self.left: Left | None = None
 

@@ -53,7 +53,7 @@ class Loop(Marking):
     def _begin_epoch(self) -> None:
         self._feeds.begin_epoch()
         self._listener.at_begin()
-        self.breaks.inside = None
+        self.breaks.inside, self.breaks.failed = None, False
         if not self.mark.epoch_open:
             self._streams()
             self.means.clear()
@@ -61,8 +61,17 @@ class Loop(Marking):
 
     def batches(self, loader: Any, name: str) -> Generator[Any]:
         """Yield the batches that are left of this epoch, each followed by a save point."""
+        self.breaks.inside, self.breaks.failed = None, False
+        try:
+            yield from self._batches(loader, name)
+        except GeneratorExit:
+            raise
+        except BaseException:  # a script that catches it and begins its loops again goes on here
+            self.breaks.inside, self.breaks.failed = self.mark, True
+            raise
+
+    def _batches(self, loader: Any, name: str) -> Generator[Any]:
         feed = self._feeds.begin(loader, name, self.mark.epochs)
-        self.breaks.inside = None
         try:
             iterator = iter(feed)
             while not self._ends(feed):
@@ -120,7 +129,7 @@ class Loop(Marking):
 
     def _leave_epoch(self, target: int) -> None:
         inside = self.breaks.inside
-        if inside is not None and not self.breaks.usual:
+        if inside is not None and (self.breaks.failed or not self.breaks.usual):
             self._keep(inside, target, whole=False)
         elif self._feeds.any_used or self._counter.moved:
             with suppress(RuntimeError):
@@ -146,12 +155,13 @@ class Loop(Marking):
         if left.mark is self.mark:
             self.put_back()  # an unfinished body may have counted
         else:
-            self._samples = 0
             self.mark = left.mark
             self._note()
-        self._feeds.resume(self.mark)
+        self._stand()
         if left.whole:
             self._listener.at_epoch(self.mark, left.target)
+        else:
+            self._listener.at_step(self.mark)  # the body that was left did not come to its own
         if last:
             self._listener.at_target(self.mark, by_steps=not left.whole)
             now.put_back()

@@ -36,11 +36,15 @@ class Marking:
     def resume(self, mark: Mark) -> None:
         """Stand at ``mark``; its random streams are put back when the first item is handed out."""
         self.mark = self._pending = mark
-        self._feeds.resume(mark)
         self._counter.steps = mark.steps
-        self.micro_batch = mark.micro_batches
-        self.means.restore(mark.means)
+        self._stand()
         self._note()
+
+    def _stand(self) -> None:
+        """Let what counts, and the loops that come, begin at the mark."""
+        self._feeds.resume(self.mark)
+        self._samples, self.micro_batch = 0, self.mark.micro_batches
+        self.means.restore(self.mark.means)
 
     def start(self) -> None:
         """Stand at the beginning, with the streams as they are now."""
