@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,9 @@ from ckptkit.cli.setting_options import said
 from ckptkit.cli.training_options import SETTINGS, complete_trainers, params_of
 from ckptkit.protocols import Trainer
 from ckptkit.training.option import Option
+
+if TYPE_CHECKING:
+    from ckptkit.training.run_it import Deed
 
 # fmt: off
 _OWN = (
@@ -60,19 +64,22 @@ def _do(
     from ckptkit.training.build import Layer
     from ckptkit.training.find import find_action
     from ckptkit.training.run_it import do, plan_deed
-    from ckptkit.training.subject import checkpoint_to_use, find_subject
+    from ckptkit.training.subject import checkpoint_to_use, find_subject, use_chosen
 
     _, trainer, options = meant(ctx)
-    checkpoint = checkpoint_to_use(find_subject(path), which)
-    try:
-        planned = plan_deed(
-            trainer, find_action(trainer, action), checkpoint,
-            settings=settings_layers(config_file, pairs, {}),
-            options=Layer("option", said(params, options)),
-        )  # fmt: skip
-    except SettingError as exc:
-        raise as_usage(exc) from exc
-    found = called(trainer.name, lambda: do(planned))
+    layers = settings_layers(config_file, pairs, {})
+    asked = Layer("option", said(params, options))
+
+    def use(checkpoint: Path) -> tuple[Deed, dict[str, Any]]:
+        try:
+            planned = plan_deed(
+                trainer, find_action(trainer, action), checkpoint, settings=layers, options=asked
+            )
+        except SettingError as exc:
+            raise as_usage(exc) from exc
+        return planned, called(trainer.name, lambda: do(planned))
+
+    planned, found = use_chosen(lambda: checkpoint_to_use(find_subject(path), which), use)
     if as_json:
         from ckptkit.cli.json_output import emit
 

@@ -100,12 +100,12 @@ def trainer_of(word: str, named: str = "") -> Trainer:
     """
     from ckptkit.training.find import find_trainer
     from ckptkit.training.stored import read_stored_settings
-    from ckptkit.training.subject import find_subject, settings_source
+    from ckptkit.training.subject import find_subject, settings_source, use_chosen
 
     if not word:
         return find_trainer(named)
-    source = settings_source(find_subject(word))
-    stored = read_stored_settings(source).trainer
+    found = use_chosen(lambda: settings_source(find_subject(word)), read_stored_settings)
+    source, stored = found.path, found.trainer
     if named and stored not in ("", named):
         raise click.UsageError(f"--trainer {named}: {source} is a checkpoint of {stored}")
     if not (named or stored):

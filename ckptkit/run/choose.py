@@ -68,7 +68,8 @@ def survey(folder: Path) -> tuple[list[Found], list[Skipped]]:
         try:
             found.append(_look(path))
         except CkptkitError as exc:
-            skipped.append(Skipped(path, f"{exc.kind}: {exc.seen}"))
+            if os.path.lexists(path):  # else a training that goes on removed it just now
+                skipped.append(Skipped(path, f"{exc.kind}: {exc.seen}"))
     distinct = []
     lines = {one.resumes for one in found}
     for one in _told_once(found):
@@ -94,8 +95,23 @@ def _told_once(found: list[Found]) -> list[Found]:
     ]
 
 
+TRIES = 5  # to choose, while a training that goes on removes what was chosen
+
+
 def choose(folder: Path, *, checked: Callable[[int], None] | None = None) -> Choice:
-    """Choose the newest checkpoint that verifies, byte by byte. ``checked`` gets bytes read."""
+    """Choose the newest checkpoint that verifies, byte by byte. ``checked`` gets bytes read.
+
+    Where a training removes one that was to be read, the others are looked at anew.
+    """
+    choice = _choose(folder, checked)
+    for _ in range(TRIES - 1):
+        if all(os.path.lexists(one.path) for one in choice.skipped):
+            break
+        choice = _choose(folder, checked)
+    return choice
+
+
+def _choose(folder: Path, checked: Callable[[int], None] | None) -> Choice:
     found, skipped = survey(folder)
     for one in found:
         whole, reason = find_whole(one, checked)

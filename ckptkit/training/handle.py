@@ -21,6 +21,7 @@ from ckptkit.training.subject import (
     checkpoint_to_use,
     find_subject,
     settings_source,
+    use_chosen,
 )
 
 Place = str | os.PathLike[str]
@@ -70,7 +71,7 @@ class TrainerHandle:
     ) -> RunView | None:
         """Go on with a checkpoint, a run, the folder that holds it, or the latest in runs/NAME."""
         subject = find_subject(os.fspath(path), Path(RUNS, self.name))
-        stored = read_stored_settings(settings_source(subject)).trainer
+        stored = use_chosen(lambda: settings_source(subject), read_stored_settings).trainer
         if stored not in ("", self.name):
             raise MismatchError(
                 subject.path, f"is of the trainer {stored}", f"one of {self.name}",
@@ -84,11 +85,15 @@ class TrainerHandle:
     ) -> dict[str, Any]:  # fmt: skip
         """Call an action on a checkpoint; ``settings`` change those that are stored with it."""
         subject = find_subject(os.fspath(path), Path(RUNS, self.name))
-        planned = plan_deed(
-            self.offer, find_action(self.offer, action), checkpoint_to_use(subject, which),
-            settings=[Layer(self.name, settings or {})], options=Layer(action, options),
-        )  # fmt: skip
-        return do(planned)
+
+        def use(checkpoint: Path) -> dict[str, Any]:
+            planned = plan_deed(
+                self.offer, find_action(self.offer, action), checkpoint,
+                settings=[Layer(self.name, settings or {})], options=Layer(action, options),
+            )  # fmt: skip
+            return do(planned)
+
+        return use_chosen(lambda: checkpoint_to_use(subject, which), use)
 
     def sample(self, path: Place = "latest", **options: Any) -> dict[str, Any]:
         """Make samples with a checkpoint."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptkit.errors import NoCheckpointError, TrainerError
+from ckptkit.errors import CkptkitError, LockedError, NoCheckpointError, TrainerError
 from ckptkit.protocols import Action, Trainer
 from ckptkit.run.experiment import Experiment, is_experiment, list_experiments
+from ckptkit.storage.lock import FolderLock
 from ckptkit.training.build import Layer, build
 from ckptkit.training.find import require_libraries
 from ckptkit.training.named import named
@@ -19,11 +21,27 @@ from ckptkit.training.stored import read_stored_settings, stored_layer
 def train(start: Start, run_options: Mapping[str, Any]) -> None:
     """Train as planned, until the target or a stop.
 
-    Raises: MissingExtraError, TrainerError; what the trainer and ``ckptkit.Run`` raise.
+    Raises: LockedError, MissingExtraError, TrainerError; what the trainer and ``ckptkit.Run``
+    raise.
     """
+    if start.experiment is not None and os.environ.get("RANK", "0") == "0":
+        _require_free(start.experiment)
     require_libraries(start.trainer)
     call = named(start.trainer, start.trainer.train, "train")
     call(start.config, start.folder, resume=start.resume, **run_options)
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse before all else where another process trains: what is gone on from may be removed.
+
+    Raises: LockedError. Whatever else is the matter with the folder, the run will say.
+    """
+    try:
+        FolderLock(folder).release()
+    except LockedError:
+        raise
+    except CkptkitError:
+        return
 
 
 def trained_run(start: Start) -> Experiment | None:

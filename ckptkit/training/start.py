@@ -8,8 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ckptkit.errors import CkptkitError
 from ckptkit.protocols import Trainer
-from ckptkit.run.decide import NEVER, Ask, Decision, decide
+from ckptkit.run.choose import TRIES
+from ckptkit.run.decide import NEVER, Ask, Decision, choose_newest, decide
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.settings import Change, as_settings, compare_settings, policies_of
 from ckptkit.training.build import Layer, build
@@ -49,7 +51,7 @@ def plan_start(
     Raises: as ``ckptkit.run.decide``, ``build`` and ``ckptkit.load``.
     """
     decision = decide(folder, resume, datetime.now().astimezone(), ask, _no_folder)
-    stored = None if decision.checkpoint is None else read_stored_settings(decision.checkpoint)
+    decision, stored = _with_settings(decision)
     built = build(trainer, layers, stored=stored_layer(trainer, stored) if stored else None)
     word = _word(decision, resume)
     return Start(
@@ -57,6 +59,20 @@ def plan_start(
         _changes(built.config, stored), (*_told(decision, word), *built.notes),
         decision.experiment.folder,
     )  # fmt: skip
+
+
+def _with_settings(decision: Decision) -> tuple[Decision, StoredSettings | None]:
+    """Read what is gone on from; where a training removed it meanwhile, the newest that is left."""
+    for last in range(TRIES - 1, -1, -1):
+        if decision.checkpoint is None:
+            break
+        try:
+            return decision, read_stored_settings(decision.checkpoint)
+        except CkptkitError:
+            if not (decision.newest and last) or os.path.lexists(decision.checkpoint):
+                raise
+        decision = choose_newest(decision.experiment)
+    return decision, None
 
 
 def _no_folder(root: Path, _now: datetime) -> Experiment:

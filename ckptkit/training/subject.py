@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ckptkit.errors import NoCheckpointError, NotFoundError
-from ckptkit.run.choose import Skipped, choose, choose_named, survey
+from ckptkit.errors import CkptkitError, NoCheckpointError, NotFoundError
+from ckptkit.run.choose import TRIES, Skipped, choose, choose_named, survey
 from ckptkit.run.experiment import (
     CHECKPOINTS,
     LATEST_WORD,
@@ -20,6 +21,7 @@ from ckptkit.run.experiment import (
 from ckptkit.types import MANIFEST_NAME
 
 RUNS = "runs"  # where runs lie unless something else is said
+Result = TypeVar("Result")
 _DEPTH = 3  # levels of folders below RUNS in which runs are looked for
 
 
@@ -127,6 +129,21 @@ def find_newest(subject: Subject) -> tuple[Path, list[Skipped]]:
         f"holds no checkpoint that can be read ({told})" if told else "holds no checkpoint yet",
         "a run with a checkpoint", "begin it again, or name another",
     )  # fmt: skip
+
+
+def use_chosen(choose: Callable[[], Path], use: Callable[[Path], Result]) -> Result:
+    """Use the checkpoint that is chosen; where a training removed it meanwhile, choose again.
+
+    Raises: what both raise.
+    """
+    for _ in range(TRIES - 1):
+        path = choose()
+        try:
+            return use(path)
+        except (CkptkitError, OSError):
+            if os.path.lexists(path):
+                raise
+    return use(choose())
 
 
 def checkpoint_to_use(subject: Subject, which: str = LATEST_WORD) -> Path:
