@@ -15,20 +15,18 @@ def by_lot(names: Iterable[str], *shares: float, salt: str = "") -> tuple[set[st
 
     Each name's lot is its own digest: where names come or go, all others stay in their part, so
     that what was held out of a training is not trained on when it goes on. Of a few names a part
-    that would be empty gets the next one, while there are two.
+    that would be empty gets one of the largest part.
     """
     lots = sorted((_lot(f"{salt}{name}"), name) for name in set(names))
     edges = list(accumulate(shares))
     parts: list[list[str]] = [[] for _ in (*shares, None)]
     for lot, name in lots:
         parts[bisect_right(edges, lot)].append(name)
-    *held_out, rest = parts
-    for part in held_out:
-        if not part and len(rest) > 1:
-            part.append(rest.pop(0))
-    if not rest and len(lots) > 1:
-        max(held_out, key=len).pop()
-    return tuple(map(set, held_out))
+    for part in reversed(parts):  # that of those that are trained on first
+        largest = max(parts, key=len)
+        if not part and len(largest) > 1:
+            part.append(largest.pop(0))
+    return tuple(map(set, parts[:-1]))
 
 
 def _lot(name: str) -> float:
