@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
+from ckptkit.run.looks import LIVE, SMALL_ITEMS, Look, inside, is_counter, is_small
+
 _Undo = Callable[[], object]
-_SMALL_ITEMS = 256  # noted at every step: it takes microseconds
-_KNOWN = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, torch.amp.GradScaler)
+_ATOMS = (type(None), bool, int, float, str, bytes)
+_CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
 class Moved:
@@ -24,27 +26,25 @@ class Moved:
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = state
         self._undo: list[_Undo] = []
-        self._versions: list[tuple[int, int]] | None = None
-        self._gradients = False
+        self._look: Look | None = None
 
     def note(self, *, weights: bool, gradients: bool = False) -> None:
-        """Note the small state; ``weights`` too, which costs a look at every tensor.
+        """Note the state: its weights, and what is small. ``weights``: look closer, at every one.
 
         ``gradients``: some wait to be stepped with, and are part of the state.
         """
         self._undo = list(_undos(self._state, whole=weights, seen=set()))
-        self._gradients = gradients
-        self._versions = list(self._now()) if weights else None
+        self._look = Look(self._state, whole=weights, gradients=gradients)
 
     @property
     def weights(self) -> bool:
-        """Whether a weight, an average or a waiting gradient was written to since, if noted."""
-        return self._versions is not None and self._versions != list(self._now())
+        """Whether a weight, an average or a waiting gradient was written to since."""
+        return self._look is not None and self._look.written()
 
-    def _now(self) -> Iterator[tuple[int, int]]:
-        for tensor in _tensors(self._state, gradients=self._gradients, seen=set()):
-            if not tensor.is_inference():
-                yield id(tensor), tensor._version  # noqa: SLF001  torch counts writes in it
+    @property
+    def buffers(self) -> list[str]:
+        """The modules of which a stored buffer was written to since, for people."""
+        return [] if self._look is None else self._look.moved_buffers()
 
     def put_back(self) -> None:
         """Let schedules, scalers, groups of optimizers and plain data be as they were noted."""
@@ -75,19 +75,11 @@ def _undos(value: Any, *, whole: bool, seen: set[int]) -> Iterator[_Undo]:
         yield from _scaler_undo(value)
     elif isinstance(value, torch.Tensor):
         yield from _tensor_undo(value)
-    elif (inside := _inside(value)) is not None:
-        if isinstance(inside, MutableMapping) and (whole or len(inside) <= _SMALL_ITEMS):
-            yield from _plain_undo(inside, whole=whole)
-        for one in inside.values():
+    elif (found := inside(value)) is not None:
+        if isinstance(found, MutableMapping) and (whole or is_small(found)):
+            yield from _plain_undo(found, whole=whole)
+        for one in found.values():
             yield from _undos(one, whole=whole, seen=seen)
-
-
-def _inside(value: Any) -> Mapping[Any, Any] | None:
-    """What a mapping holds, or an object of a script's own that says its state; else None."""
-    if isinstance(value, Mapping):
-        return value
-    own = not isinstance(value, (torch.nn.Module, type)) and hasattr(value, "load_state_dict")
-    return getattr(value, "__dict__", None) if own else None
 
 
 def _scaler_undo(scaler: Any) -> Iterator[_Undo]:
@@ -103,45 +95,48 @@ def _scaler_undo(scaler: Any) -> Iterator[_Undo]:
 
 def _tensor_undo(value: torch.Tensor) -> Iterator[_Undo]:
     """A counter that a script keeps as a tensor; weights are too large, and looked after."""
-    if value.numel() <= _SMALL_ITEMS and not value.requires_grad and not value.is_inference():
+    if is_counter(value):
         yield partial(value.copy_, value.clone())
 
 
 def _plain_undo(value: MutableMapping[Any, Any], *, whole: bool) -> Iterator[_Undo]:
-    """The numbers and texts of a mapping and its lists of them; objects look after themselves."""
-    kept = {k: copy.deepcopy(v) for k, v in value.items() if _is_plain(v, whole=whole)}
+    """The data of a mapping as they were; what has an undo of its own is there again."""
+    held = {k: v for k, v in value.items() if _is_held(v)}
+    kept = {
+        k: copy.deepcopy(v) for k, v in value.items() if k not in held and _is_plain(v, whole=whole)
+    }
     known = set(value)
 
     def undo() -> None:
-        for name in [n for n, v in value.items() if n not in known and _is_plain(v, whole=True)]:
-            del value[name]  # it came after the mark
+        new = {name: one for name, one in value.items() if name not in known}
+        for name, one in new.items():  # they came after the mark
+            if _is_plain(one, whole=True) or isinstance(one, (Mapping, torch.Tensor)):
+                del value[name]
         value.update(kept)
+        value.update(held)
 
     yield undo
 
 
-def _is_plain(value: Any, *, whole: bool) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        few = whole or len(value) <= _SMALL_ITEMS
-        return few and all(_is_plain(one, whole=whole) for one in value)
-    return value is None or isinstance(value, (bool, int, float, str, bytes))
-
-
-def _tensors(value: Any, *, gradients: bool, seen: set[int]) -> Iterator[torch.Tensor]:
-    if id(value) in seen:
-        return
-    seen.add(id(value))
+def _is_held(value: Any) -> bool:
+    """Whether it has an undo of its own. A script may have a new optimizer, and keeps it."""
     if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, torch.nn.Module):
-        for parameter in value.parameters():
-            yield parameter
-            if gradients and parameter.grad is not None:
-                yield parameter.grad
-    elif isinstance(value, (list, tuple)):  # as averages keep their shadows
-        for one in value:
-            if isinstance(one, torch.Tensor):
-                yield one
-    elif (inside := _inside(value)) is not None and not isinstance(value, _KNOWN):
-        for one in inside.values():
-            yield from _tensors(one, gradients=gradients, seen=seen)
+        return is_counter(value)
+    return inside(value) is not None and not isinstance(value, LIVE)
+
+
+def _is_plain(value: Any, *, whole: bool) -> bool:
+    """Whether it is data all through: numbers, texts, and containers of them; few, or ``whole``."""
+    level, n_items = [value], 0
+    seen: set[int] = set()
+    while level:
+        containers = [one for one in level if not isinstance(one, _ATOMS) and id(one) not in seen]
+        seen.update(map(id, containers))
+        if not all(isinstance(one, _CONTAINERS) for one in containers):
+            return False
+        n_items += sum(map(len, containers))
+        if n_items > SMALL_ITEMS and not whole:
+            return False
+        inner = (one.values() if isinstance(one, dict) else one for one in containers)
+        level = [item for items in inner for item in items]
+    return True

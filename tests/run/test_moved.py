@@ -1,8 +1,11 @@
 """What a script moves between two save points is put back, so that a resume does it once."""
 
+import copy
+
 import pytest
 import torch
 
+from ckptkit.run.moved import Moved
 from tests.run.small import Small, raising_at
 from tests.run.test_failing import fail_in_epoch
 
@@ -79,8 +82,8 @@ def test_what_a_body_counted_before_it_failed_is_counted_once(tmp_path, step):
 
 
 class Tail(Small):
-    def __init__(self):
-        super().__init__(patience=Patience())
+    def __init__(self, **sizes):
+        super().__init__(patience=Patience(), **sizes)
 
     def loop(self, run, epochs, inside, tail):
         for epoch in run.epochs(epochs):
@@ -95,7 +98,7 @@ class Tail(Small):
 
 class Averaging(Tail):
     def __init__(self):
-        super().__init__()
+        super().__init__(hidden=100)  # what is small would be put back
         self.state["average"] = Average(self.model)
 
 
@@ -115,3 +118,62 @@ def test_an_object_of_the_scripts_own_that_moved_in_the_tail_moves_once(tmp_path
     else:
         assert "saved error_checkpoint" in broken.said
     assert again.bits() == whole.bits()
+
+
+def replace(state):
+    state["early"] = {**state["early"], "waited": state["early"]["waited"] + 1}
+
+
+def replace_inside(state):
+    state["early"]["best"] = {"value": state["early"]["best"]["value"] - 1}
+
+
+def replace_object(state):
+    state["patience"] = copy.copy(state["patience"])
+    state["patience"].waited += 1
+
+
+def add_row(state):
+    state["early"].setdefault("rows", []).append({"at": len(state["early"].get("rows", ()))})
+
+
+def change_row(state):
+    state["early"]["seen"][0]["n"] += 1
+
+
+@pytest.mark.parametrize("change", [replace, replace_inside, replace_object, add_row, change_row])
+def test_whatever_a_tail_does_to_data_is_taken_back(tmp_path, change):
+    class Changing(Small):
+        def __init__(self):
+            early = {"waited": 0, "best": {"value": 9.0}, "seen": [{"n": 0}]}
+            super().__init__(early=early, patience=Patience())
+
+        def loop(self, run, epochs, inside, tail):
+            for _ in run.epochs(epochs):
+                for batch in run.batches(self.loader):
+                    self.step(run, batch, inside)
+                change(self.state)
+                tail(run)
+                run.log(val_loss=self.evaluate())
+
+    whole, broken, again = Changing(), Changing(), Changing()
+    whole.train(tmp_path / "truth")
+    with pytest.raises(ValueError):
+        broken.train(tmp_path / "run", tail=fail_in_epoch(1))
+    assert "saved error_checkpoint" in broken.said
+    again.train(tmp_path / "run")
+    assert again.state["early"] == whole.state["early"]
+    assert vars(again.state["patience"]) == vars(whole.state["patience"])
+
+
+def test_data_that_loop_inside_of_themselves_are_noted_at_every_step():
+    node = {"children": []}
+    node["children"].append({"parent": node})
+    patience = Patience()
+    patience.tree = [node]
+    moved = Moved({"patience": patience})
+    moved.note(weights=True)
+    patience.waited = 7
+    moved.put_back()
+    assert patience.waited == 0
+    assert patience.tree[0]["children"][0]["parent"] is patience.tree[0]
