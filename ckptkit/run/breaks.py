@@ -32,6 +32,7 @@ class Breaks:
         self.failed = False  # not by the script: what hands the data out, or a save, raised
         self.usual = False  # the epoch before was left so and counted: it is the script's way
         self.left: Left | None = None
+        self.late = False  # a loop shows only now that it was left: since when, nobody knows
 
     def track(self, loop: Generator[Any]) -> Generator[Any]:
         """Remember a loop, but let it go as soon as the script does: that is how a break shows."""
@@ -40,7 +41,9 @@ class Breaks:
 
     def close(self) -> None:
         """Close the loops that the script has left but holds on to, as under a progress bar."""
+        self.late = True
         for one in reversed(self._open):
             loop = one()
             if loop is not None and not loop.gi_running:
                 loop.close()
+        self.late = False

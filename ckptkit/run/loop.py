@@ -46,7 +46,7 @@ class Loop(Marking):
             self._feeds.claims.clear()
             self._streams()  # an epoch whose batches were all behind it
             done = self.mark.epochs + 1
-            self._take(epochs=done, epoch_open=False)
+            self._take(weights=True, epochs=done, epoch_open=False)
             self._listener.at_epoch(self.mark, target)
         self._listener.at_target(self.mark, by_steps=self._cut)
 
@@ -139,8 +139,11 @@ class Loop(Marking):
             self._keep(self.mark, target, whole=False)  # nothing was done in it
 
     def _keep(self, mark: Mark, target: int, *, whole: bool) -> None:
-        if not self._counter.torn:
-            self.breaks.left = Left(mark, self._moved.again(), whole, target)
+        if self._counter.torn:
+            return
+        noted = self.breaks.late and not self._counter.moved  # at the end of the data, or before
+        moved = self._moved if noted else self._moved.again()
+        self.breaks.left = Left(mark, moved, whole, target)
 
     def settle_break(self, *, last: bool = False) -> None:
         """Take what a broken-off loop has completed as done; ``last``: no loop comes after it."""

@@ -72,11 +72,11 @@ class Marking:
 
     _samples = 0  # handed out since the mark was taken
 
-    def _take(self, **changes: Any) -> None:
+    def _take(self, *, weights: bool = False, **changes: Any) -> None:
         """Put the mark here."""
         self.mark = self._here(**changes)
         self._samples = 0
-        self._note()
+        self._note(weights=weights)
 
     def _here(self, **changes: Any) -> Mark:
         places, loaders = self._feeds.states(self.mark)
@@ -107,6 +107,11 @@ class Marking:
         if self._counter.moved:
             return "the optimizer has stepped, but its loop's body was not completed"
         return "weights have changed since the last completed step" if self._moved.weights else ""
+
+    @property
+    def moved_buffers(self) -> list[str]:
+        """The modules whose stored buffers are not those of the mark: "norm (BatchNorm1d)"."""
+        return self._moved.buffers
 
     def put_back(self) -> None:
         """Let schedules, counters and other small things be as they were at the mark."""
