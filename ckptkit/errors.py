@@ -123,7 +123,7 @@ class ForeignFormatError(InputError):
 
 
 class NoCheckpointError(InputError):
-    """The folder, and what lies below it, holds no checkpoint."""
+    """The folder, and what lies below it, holds no checkpoint, or none that is whole."""
 
     exit_code = 10
 

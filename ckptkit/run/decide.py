@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptkit.errors import MismatchError, NotFoundError
+from ckptkit.errors import NoCheckpointError, NotFoundError
 from ckptkit.run.choose import Choice, Skipped, choose, choose_named
 from ckptkit.run.experiment import (
     CHECKPOINTS,
@@ -57,8 +57,8 @@ def decide(
     newest run below ``root``. A name of a run or of a checkpoint in the newest run, or a path to
     either: go on there. None: ``ask`` if there is anything to go on from; nobody to ask: begin.
     ``make`` makes the folder of a new run; who only wants to know makes none.
-    Raises: NotFoundError for what is named and not there; MismatchError where a folder is full of
-    checkpoints of which none verifies.
+    Raises: NotFoundError for what is named and not there; NoCheckpointError where a folder is full
+    of checkpoints of which none verifies.
     """
     if resume is None and ask is None:
         return _begun(make(root, now), _passed_over(root))
@@ -131,7 +131,7 @@ def _named_later(root: Path, chosen: Experiment) -> str:
 
 
 def choose_newest(experiment: Experiment) -> Decision:
-    """Go on from the newest checkpoint of a run. Raises: MismatchError, NotFoundError."""
+    """Go on from the newest checkpoint of a run. Raises: NoCheckpointError, NotFoundError."""
     return _in_run(experiment, LATEST_WORD)
 
 
@@ -192,9 +192,9 @@ def _named(root: Path, word: str, now: datetime, make: Make) -> Decision:
     )  # fmt: skip
 
 
-def _none_whole(experiment: Experiment, choice: Choice) -> MismatchError:
+def _none_whole(experiment: Experiment, choice: Choice) -> NoCheckpointError:
     told = "; ".join(f"{one.path.name}: {one.reason}" for one in choice.skipped[:5])
-    return MismatchError(
+    return NoCheckpointError(
         experiment.checkpoints, f"none of {len(choice.skipped)} checkpoints is whole ({told})",
         "one that verifies", "save what is left with ckptkit recover, or begin anew",
     )  # fmt: skip

@@ -322,3 +322,13 @@ def test_what_only_shows_options_imports_no_torch(place, site, words):
         env={**os.environ, "PYTHONPATH": str(site)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["resume", "sample", "evaluate"])
+def test_a_run_of_which_nothing_is_whole_has_one_code_for_all(call, place, command):
+    for path in (only_run() / "checkpoints").glob("*/model.safetensors"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    result = call(command, "latest")
+    assert result.exit_code == 10, result.output
+    assert "whole" in result.stderr

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ckptkit.errors import MismatchError
+from ckptkit.errors import NoCheckpointError
 from ckptkit.run.aliases import identity
 from ckptkit.run.policy import SavePolicy
 from tests.run.small import Small, Worsening, came_from, only_run, raising_at, resumed, trained
@@ -46,7 +46,7 @@ def test_a_checkpoint_without_its_seal_is_skipped_by_name(tmp_path):
 def test_where_none_verifies_nothing_is_begun_over_it(tmp_path):
     run = trained(tmp_path, 1)
     damage(run / "checkpoints" / "checkpoint_epoch_1")
-    with pytest.raises(MismatchError, match=r"none of . checkpoints is whole"):
+    with pytest.raises(NoCheckpointError, match=r"none of . checkpoints is whole"):
         resumed(tmp_path, "auto")
     only_run(tmp_path)
 

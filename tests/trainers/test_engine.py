@@ -13,7 +13,13 @@ from PIL import Image
 import ckptkit
 import ckptkit_trainers
 from ckptkit import errors
-from ckptkit.errors import InputError, MismatchError, UnknownFormatError, WriteFailedError
+from ckptkit.errors import (
+    DiskFullError,
+    InputError,
+    SettingError,
+    UnknownFormatError,
+    WriteFailedError,
+)
 from ckptkit.hooks.manager import trainers
 from ckptkit.training.named import named, settings_class
 from ckptkit.training.option import options_of
@@ -32,7 +38,7 @@ from tests.trainers.multimodal_small import painted
 def test_a_device_that_is_not_there_is_answered_with_those_that_are(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(MismatchError, match=rf"--device {name}: .* no such device .* of: cpu;"):
+    with pytest.raises(SettingError, match=rf"--device {name}: .* no such device .* of: cpu;"):
         device_of(name)
     assert device_of("auto") == torch.device("cpu")
 
@@ -176,7 +182,7 @@ def test_a_folder_for_samples_below_a_file_is_refused_before_anything_is_made(tm
 
 def test_a_disk_that_is_full_of_samples_is_said_to_be(tmp_path):
     with (
-        pytest.raises(WriteFailedError, match=r"no space left on device; .*--out"),
+        pytest.raises(DiskFullError, match=r"no space left on device; .*--out"),
         open_out(str(tmp_path / "out"), Path("best_model")),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")

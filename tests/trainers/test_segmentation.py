@@ -14,7 +14,7 @@ from PIL import Image  # noqa: E402
 
 import ckptkit  # noqa: E402
 from ckptkit.cli.main import app  # noqa: E402
-from ckptkit.errors import MismatchError, NotFoundError  # noqa: E402
+from ckptkit.errors import MismatchError, NotFoundError, SettingError  # noqa: E402
 from ckptkit.testing.trainer_contract import TrainerContract, final_of  # noqa: E402
 from ckptkit_trainers.segmentation.buildformer import WindowAttention  # noqa: E402
 from ckptkit_trainers.segmentation.config import (  # noqa: E402
@@ -288,7 +288,7 @@ def test_evaluate_has_a_row_for_each_split_and_threshold(run, tmp_path):
     assert all(0 <= row["iou"] <= row["f1"] <= 1 for row in told["scores"])
     assert set(told["colour_alone"]) == {"threshold_iou", "regression_iou"}
     assert Path(tmp_path, "val.png").stat().st_size > 1000
-    with pytest.raises(MismatchError, match="probabilities between 0 and 1"):
+    with pytest.raises(SettingError, match="probabilities between 0 and 1"):
         evaluate(best(run), settings(), EvaluateOptions(thresholds="0.3;0.5"))
 
 

@@ -8,7 +8,7 @@ pytest.importorskip("PIL")
 
 from PIL import Image  # noqa: E402
 
-from ckptkit.errors import InputError, MismatchError, NotFoundError  # noqa: E402
+from ckptkit.errors import InputError, MismatchError, NotFoundError, SettingError  # noqa: E402
 from ckptkit_trainers.engine.place import Place  # noqa: E402
 from ckptkit_trainers.segmentation.colour import (  # noqa: E402
     iou_of_regression,
@@ -104,8 +104,10 @@ def test_what_is_in_no_pair_is_told(tmp_path):
     put(tmp_path / "images" / "deeper", ["c"])
     (tmp_path / "masks" / "d_mask.png").touch()
     (told,) = opened(tmp_path).notes
-    assert "3 files of" in told
-    assert "3 .png (images/deeper/images/c.png, images/deeper/masks/c.png, masks/d_mask" in told
+    assert (
+        f"left out of {tmp_path}: 3 .png (images/deeper/images/c.png, images/deeper/masks/c.png, masks/d_mask"
+        in told
+    )
 
 
 @pytest.mark.parametrize("twin", ["masks/a_mask.png", "masks/A.png", "images/a.bmp"])
@@ -279,7 +281,7 @@ def test_a_mask_of_several_classes_is_refused_and_none_is_guessed(tmp_path, pixe
 
 @pytest.mark.parametrize("size", [0, 20, 100])
 def test_a_size_that_no_stage_can_halve_is_refused(size):
-    with pytest.raises(MismatchError, match="a multiple of 32"):
+    with pytest.raises(SettingError, match="a multiple of 32"):
         open_data(Config(size=size))
 
 

@@ -24,7 +24,8 @@ def out_option(what: str) -> Any:
 def open_out(asked: str, checkpoint: Path) -> Iterator[Path]:
     """Make the folder that was asked for, else the run's for samples, else the one here.
 
-    Raises: WriteFailedError where it, or what is made in it within the block, cannot be written.
+    Raises: DiskFullError, WriteFailedError where it, or what is made in it within the block,
+    cannot be written.
     """
     out = out_folder(asked, checkpoint)
     try:
@@ -34,7 +35,8 @@ def open_out(asked: str, checkpoint: Path) -> Iterator[Path]:
         failed = Path(exc.filename) if isinstance(exc.filename, str) else None
         if exc.errno not in _FULL and (failed is None or not _is_in_or_above(failed, out)):
             raise  # the matter of another file
-        raise errors.WriteFailedError(
+        kind = errors.DiskFullError if exc.errno in _FULL else errors.WriteFailedError
+        raise kind(
             failed or out, f"cannot be written: {(exc.strerror or str(exc)).lower()}",
             "a folder that can be", "name another with --out",
         ) from exc  # fmt: skip

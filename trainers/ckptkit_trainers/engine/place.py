@@ -61,7 +61,7 @@ def placed(settings: Settings) -> Iterator[Place]:
 
     Python's, NumPy's and torch's streams begin at the seed: the same in every process until
     ``vary`` is called, so that models begin alike.
-    Raises: SettingError for a setting that makes no sense; MismatchError without the device.
+    Raises: SettingError for a setting that makes no sense, and without the device.
     """
     check_settings(settings)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -95,14 +95,14 @@ def vary(place: Place, settings: Settings) -> None:
 
 
 def device_of(asked: str) -> torch.device:
-    """Return the device that was asked for, or the best there is. Raises: MismatchError."""
+    """Return the device that was asked for, or the best there is. Raises: SettingError."""
     there = {
         "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(),
     }  # fmt: skip
     name = next(one for one in ("mps", "cuda", "cpu") if there[one]) if asked == "auto" else asked
     if not there.get(name):
         found = ", ".join(one for one, is_there in there.items() if is_there)
-        raise errors.MismatchError(
+        raise errors.SettingError(
             f"--device {name}", "torch finds no such device here", f"auto, or one of: {found}",
             "leave --device out, or install the torch build of your accelerator",
         )  # fmt: skip

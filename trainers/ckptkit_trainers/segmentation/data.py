@@ -112,9 +112,9 @@ class Data(NamedTuple):
 
 
 def open_data(config: Config) -> Data:
-    """Open the data that the settings name. Raises: MismatchError; as ``read_folder``."""
+    """Open the data that the settings name. Raises: SettingError; as ``read_folder``."""
     if config.size < SIDES or config.size % SIDES:
-        raise errors.MismatchError(
+        raise errors.SettingError(
             "--size", f"{config.size} pixels", f"a multiple of {SIDES}",
             f"take {max(SIDES, round(config.size / SIDES) * SIDES)}",
         )  # fmt: skip

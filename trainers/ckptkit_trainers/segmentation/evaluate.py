@@ -55,13 +55,13 @@ def colour_alone(data: Data) -> dict[str, float]:
 
 
 def thresholds_in(text: str) -> list[float]:
-    """Parse ``0.3,0.5``. Raises: MismatchError."""
+    """Parse ``0.3,0.5``. Raises: SettingError."""
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = []
     if not found or not all(0 < one < 1 for one in found):
-        raise errors.MismatchError(
+        raise errors.SettingError(
             "--thresholds", repr(text), "probabilities between 0 and 1, separated by commas",
             "for example --thresholds 0.3,0.5,0.7",
         )  # fmt: skip
