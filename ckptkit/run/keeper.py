@@ -166,13 +166,14 @@ class Keeper:
         reason = self._watcher.save_point()
         own = 0 if reason is None else reason.exit_code + 1
         wanted, stop = self._ranks.agree(int(save and self._ranks.writes), own)
-        if wanted:
-            self._save(name, mark)
         if stop == 1:
             self.ended = True
-            if self.means is None and self._policy.final and not wanted:
-                self._save(name, mark)  # now: what the script does next belongs to no epoch
-        elif stop:
+            self._saver.join()  # no save in flight may make this one be left out
+            # now: what the script does next belongs to no epoch
+            wanted = wanted or (self.means is None and self._policy.final)
+        if wanted:
+            self._save(name, mark)
+        if stop > 1:
             other = StopReason("another process was told to stop", stop - 1)
             self._interrupt(mark, reason if reason is not None and own == stop else other)
 
