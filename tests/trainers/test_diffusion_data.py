@@ -155,9 +155,10 @@ def test_a_list_of_captions_wins_and_may_name_its_columns(folder):
 
 
 def test_the_names_of_the_columns_are_told_from_a_clip_whatever_spaces_there_are(folder):
-    (folder / "captions.csv").write_text("sign0.gif ,hello\nsign1.gif ,goodbye\n")
+    rows = "sign0.gif ,hello\u2028you\r\nsign1.gif ,goodbye\r\n"
+    (folder / "captions.csv").write_text(rows, newline="", encoding="utf-8")
     train, held_out = read_folder(folder, SHAPE)
-    assert sorted(captions_of(train) + captions_of(held_out)) == ["goodbye", "hello"]
+    assert sorted(captions_of(train) + captions_of(held_out)) == ["goodbye", "hello\u2028you"]
 
 
 def test_a_clip_without_a_caption_is_refused_wherever_its_caption_lacks(folder):
@@ -178,7 +179,7 @@ def test_what_of_a_folder_is_not_used_is_told(folder):
     (folder / "runs" / "x" / "checkpoints").mkdir()
     read = read_data(config)
     n, (files, words, cut) = len(read.train), know(read, config)
-    assert files == f"1 files of {folder} are left out: 1 .mp4 (sign9.mp4)"
+    assert files == f"left out of {folder}: 1 .mp4 (sign9.mp4)"
     assert re.fullmatch(
         r"(\d) of \d words have no number \(\d(, \d)*\): --vocabulary 8 has room for 4", words
     )

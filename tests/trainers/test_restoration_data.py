@@ -56,7 +56,7 @@ def test_what_a_training_has_made_below_its_photographs_is_none_of_them(tmp_path
     (tmp_path / "d.heic").touch()
     split = find_photographs(str(tmp_path))
     assert sorted(path.name for path in split.train + split.held_out) == ["a.png", "b.png"]
-    assert notes_of(str(tmp_path)) == (f"1 files of {tmp_path} are left out: 1 .heic (d.heic)",)
+    assert notes_of(str(tmp_path)) == (f"left out of {tmp_path}: 1 .heic (d.heic)",)
     assert not notes_of("")
 
 

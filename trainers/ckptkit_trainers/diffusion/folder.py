@@ -55,7 +55,10 @@ def read_folder(folder: Path, shape: Shape) -> tuple[GifFolder, GifFolder]:
     """
     if not folder.is_dir():
         raise errors.NotFoundError(
-            folder, "is no folder", LAYOUT, "name the folder of your GIFs with --data"
+            folder,
+            "is no folder",
+            LAYOUT,
+            "name the folder of your GIFs with --data; of a finished training, --set data=FOLDER",
         )
     listed = folder / CAPTIONS
     pairs = _from_list(listed) if listed.is_file() else _from_neighbours(folder)

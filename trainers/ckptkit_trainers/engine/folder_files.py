@@ -44,4 +44,4 @@ def left_out(folder: Path, used: Callable[[Path], bool]) -> tuple[str, ...]:
     counts = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     some = ", ".join(path.relative_to(folder).as_posix() for path in files[:_SHOWN])
     more = ", ..." if len(files) > _SHOWN else ""
-    return (f"{len(files)} files of {folder} are left out: {counts} ({some}{more})",)
+    return (f"left out of {folder}: {counts} ({some}{more})",)

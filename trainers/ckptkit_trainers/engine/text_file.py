@@ -23,12 +23,20 @@ def read_text(path: Path) -> str:
         ) from exc  # fmt: skip
 
 
+def lines_of(path: Path) -> list[str]:
+    """Read the lines of a text; what else Unicode calls the end of one may stand in a caption.
+
+    Raises: as ``read_text``.
+    """
+    return read_text(path).split("\n")
+
+
 def csv_rows(path: Path) -> Iterator[list[str]]:
     """Read the columns of each line. Raises: as ``read_text``.
 
     A quotation mark that nobody closes is part of its line, and swallows none that follow.
     """
-    for line in read_text(path).splitlines():
+    for line in lines_of(path):
         try:
             (row,) = csv.reader([line], strict=True) if line.strip() else ([],)
         except csv.Error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptkit.plugin import errors
-from ckptkit_trainers.engine.text_file import csv_rows, read_text
+from ckptkit_trainers.engine.text_file import csv_rows, lines_of
 
 CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
 
@@ -22,7 +22,7 @@ class Caption(NamedTuple):
 
 def read_captions(path: Path) -> list[Caption]:
     """Read either form. Raises: UnknownFormatError with the line that is none."""
-    lines = read_text(path).splitlines()
+    lines = lines_of(path)
     tabbed = bool(lines) and "\t" in lines[0]
     found = _tabbed(path, lines) if tabbed else _comma_separated(path)
     if not found:

@@ -12,7 +12,7 @@ from PIL import Image
 from ckptkit.plugin import errors
 from ckptkit_trainers.engine.held_out import by_lot
 from ckptkit_trainers.engine.picture_file import is_picture, read_picture
-from ckptkit_trainers.engine.text_file import read_text
+from ckptkit_trainers.engine.text_file import lines_of
 from ckptkit_trainers.multimodal.captions import CAPTION_FILES, Caption, read_captions
 from ckptkit_trainers.multimodal.source import Pair
 from ckptkit_trainers.multimodal.wav import read_wav
@@ -113,7 +113,12 @@ def _first_folder(folder: Path) -> Path:
         if not folder.is_dir()
         else f"has no folder of images; it holds {_told(folder)}"
     )
-    raise errors.NotFoundError(folder, seen, LAYOUT, "name the folder that holds them by --data")
+    raise errors.NotFoundError(
+        folder,
+        seen,
+        LAYOUT,
+        "name the folder that holds them with --data; of a finished training, --set data=FOLDER",
+    )
 
 
 def _first_file(folder: Path, names: Iterable[str]) -> Path:
@@ -139,7 +144,7 @@ def _splits(folder: Path) -> dict[str, str]:
         for above in TEXT_FOLDERS:
             path = folder / above / name
             if path.is_file():
-                lines = read_text(path).splitlines()
+                lines = lines_of(path)
                 found |= {line.strip(): split for line in lines if line.strip()}
     return found
 

@@ -82,7 +82,7 @@ def pictures_in(place: Path) -> tuple[Path, ...]:
             place,
             "there is no such folder",
             "a folder of photographs",
-            "look at --data (of a finished training: --set data=FOLDER)",
+            "look at --data; of a finished training, --set data=FOLDER",
         )
     found = [one for one in files_below(place) if is_picture(one)]
     if not found:

@@ -70,7 +70,8 @@ def _picture(gallery: Gallery, number: int, noise: float) -> Given:
 def _written(given: Given, denoised: torch.Tensor, out: Path) -> dict[str, Any]:
     alone, compared = (out / f"{given.name}_{word}.png" for word in ("denoised", "compared"))
     save_picture(as_image(denoised), alone)
-    row: dict[str, Any] = {"picture": given.path.name}
+    own = given.name == given.path.stem  # else its name alone would not tell it from others
+    row: dict[str, Any] = {"picture": given.path.name if own else str(given.path)}
     images, titles = [given.noisy, denoised], ["given", "denoised"]
     if given.clean is not None:
         images, titles = [given.clean, *images], ["clean", "noisy", "denoised"]
