@@ -18,6 +18,7 @@ from ckptkit.run.json_file import write_json
 FILE_NAME = "history.json"
 EVENTS = "events"  # a key of the file that is no column
 _PLACE = ("epoch", "step")
+OWN_NAMES = (*_PLACE, EVENTS)  # which no metric can have
 
 
 class Event(NamedTuple):
@@ -51,6 +52,15 @@ class History:
             self._rows.append(last)
         last.update(values)
 
+    def complete(self, epoch: int, step: int, values: Mapping[str, float]) -> bool:
+        """Record at a place what its row does not have; say whether there was anything."""
+        last = self._rows[-1] if self._rows else {}
+        there = last if (last.get("epoch"), last.get("step")) == (epoch, step) else {}
+        missing = {name: value for name, value in values.items() if name not in there}
+        if missing:
+            self.add(epoch, step, missing)
+        return bool(missing)
+
     def columns(self) -> dict[str, list[Any]]:
         """Return name -> values, all equally long; None where a row has no such value."""
         names = [*_PLACE]
@@ -65,7 +75,8 @@ class History:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a stored history: ours, or the plain columns of an older format.
 
-        Columns without ``epoch`` are numbered from 1. Raises: ValueError if they are not columns.
+        Columns without ``epoch`` are numbered from 1. Raises: ValueError, TypeError if they are no
+        columns, or hold what is no event.
         """
         columns = {k: list(v) for k, v in state.items() if k != EVENTS and _is_column(v)}
         n_rows = max((len(column) for column in columns.values()), default=0)
@@ -74,13 +85,20 @@ class History:
         columns.setdefault("epoch", list(range(1, n_rows + 1)))
         columns.setdefault("step", [0] * n_rows)
         self._rows = [_row(columns, number) for number in range(n_rows)]
-        self.events = [Event(*event) for event in state.get(EVENTS, [])]
+        self.events = [_event(*event) for event in state.get(EVENTS, [])]
 
 
 def _row(columns: Mapping[str, list[Any]], number: int) -> dict[str, Any]:
     """What the columns hold for one row; shorter columns and gaps hold nothing."""
     found = {name: column[number] for name, column in columns.items() if number < len(column)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _event(*fields: Any) -> Event:
+    event = Event(*fields)
+    if not all(isinstance(number, (int, float)) for number in event[1:4]):
+        raise TypeError("an event whose place or time is no number")
+    return event
 
 
 def _is_column(value: Any) -> bool:

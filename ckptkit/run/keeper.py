@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -39,6 +40,7 @@ class Keeper:
         self.ended = False  # the script asked to end here
         self.means: Means | None = None  # set where steps, not epochs, make the rows
         self.row_steps = 100
+        self.last_step: float = math.inf  # of such a loop
 
     def begin_at(self, mark: Mark) -> None:
         """Stand at a mark that is on disk, or at the beginning."""
@@ -62,7 +64,7 @@ class Keeper:
     def at_row(self, place: Mark) -> None:
         """In a loop of steps: record the means, if it is time."""
         if self.means is not None:
-            self._step_row(place)
+            self._step_row(place, close=place.steps >= self.last_step)
 
     def at_step(self, mark: Mark) -> None:
         """Save if it is time; stop if somebody asked."""

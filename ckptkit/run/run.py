@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ckptkit.errors import MismatchError
 from ckptkit.run.best import restore_lost
 from ckptkit.run.counting import StepCounter, optimizers_in
 from ckptkit.run.decide import Decision
@@ -18,8 +19,8 @@ from ckptkit.run.holding import decide_and_hold
 from ckptkit.run.json_file import write_json
 from ckptkit.run.keeper import Keeper, RunStop, best_of
 from ckptkit.run.leaving import Leaving
+from ckptkit.run.logged import Logged
 from ckptkit.run.loop import Loop
-from ckptkit.run.metrics import Means, as_number
 from ckptkit.run.moved import Moved
 from ckptkit.run.options import RunOptions
 from ckptkit.run.probe import compare_probe
@@ -60,10 +61,12 @@ class Run:
     # -- entering and leaving ---------------------------------------------------------------------
 
     def __enter__(self) -> Self:
+        if self._inside:
+            raise MismatchError("Run", "is entered already", "one with block at a time")
         self._ranks = Ranks()
         if not self._ranks.writes:
             self.tell = quiet
-        self._lock, decision = None, None
+        self._lock, decision, self.stopped = None, None, ""
         try:
             decision = decide_together(self._ranks, self._decide)
             self.experiment: Experiment = decision.experiment
@@ -73,6 +76,7 @@ class Run:
             if decision is not None and decision.new and self._ranks.writes:
                 decision.experiment.remove_empty()
             raise
+        self._inside = True
         self._watcher.listen()
         return self
 
@@ -84,9 +88,11 @@ class Run:
     _lock: FolderLock | None = None
     _counter: StepCounter | None = None
     _trackers: Trackers | None = None
+    _inside = False
 
     def _let_go(self) -> None:
         """Leave the optimizers, the trackers and the folder to others."""
+        self._inside = False
         with ExitStack() as last_first:  # each of them, whatever another one raises
             if self._lock is not None:
                 last_first.callback(self._lock.release)
@@ -115,7 +121,7 @@ class Run:
             counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
             generators=options.generators, moved=Moved(self.state),
         )  # fmt: skip
-        self._evaluating: Means | None = None
+        self._logged = Logged(self._loop, self._keeper, self._saver, self.tell)
         if decision.note:
             self.tell(decision.note)
         for one in decision.skipped:
@@ -128,7 +134,7 @@ class Run:
             self._go_on(decision.checkpoint, **recipe.config)
         self._keeper.begin_at(self._loop.mark)
         if self._ranks.writes:
-            self._trackers = Trackers(options.trackers, self.tell)
+            self._trackers = self._logged.trackers = Trackers(options.trackers, self.tell)
             self._trackers.open(self.experiment.logs, self._saver.trackers, self._loop.mark)
             self._saver.trackers_at = self._trackers.state_at
             write_json(self.experiment.config_file, for_people(recipe.config["settings"]))
@@ -145,6 +151,7 @@ class Run:
         self.report = resumed.report
         self._loop.resume(stored.mark)
         self._saver.history, notes = history_from(stored, path)
+        self._saver.n_written = len(self._saver.history)
         self._saver.best = best_from(self._saver.best, stored)
         self._saver.latest_metrics = dict(stored.metrics.get("latest") or {})
         self._saver.trackers = dict(stored.trackers)
@@ -172,7 +179,7 @@ class Run:
             if error is not None:
                 return self._leave(parts, error)
             try:
-                parts.finish()
+                self._finish(parts)
             except BaseException as late:
                 if not self._leave(parts, late):
                     raise
@@ -181,6 +188,12 @@ class Run:
             self._saver.settle()
             self._watcher.unlisten()  # not before: a signal must not end a save
             self._let_go()
+
+    def _finish(self, parts: Leaving) -> None:
+        try:
+            parts.finish()
+        finally:
+            self._logged.close()
 
     def _leave(self, parts: Leaving, error: BaseException) -> bool:
         if isinstance(error, RunStop):
@@ -191,59 +204,52 @@ class Run:
 
     def epochs(self, target: int) -> Iterator[int]:
         """Yield the epochs that are left of ``target``, counted from 0 as ``range`` does."""
+        self._require_inside("epochs()")
         if nothing := self._loop.reached(target, "epochs"):
             self.tell(nothing)
+        self._logged.begin_loop()
         return self._loop.breaks.track(self._loop.epochs(target))
 
     def batches(self, loader: Any, name: str = "train") -> Iterator[Any]:
         """Yield the batches that are left of this epoch, in the order they always had."""
+        self._require_inside("batches()")
         return self._loop.breaks.track(self._loop.batches(loader, name))
 
     def steps(self, target: int) -> Iterator[int]:
         """Yield the optimizer steps that are left of ``target``: for loops that draw batches."""
+        self._require_inside("steps()")
         if nothing := self._loop.reached(target, "steps"):
             self.tell(nothing)
-        self._keeper.means = self._loop.means
+        self._keeper.means, self._keeper.last_step = self._loop.means, target
+        self._logged.begin_loop()
         return self._loop.breaks.track(self._loop.steps(target))
 
     def evaluate(self, loader: Any) -> Iterator[Any]:
         """Yield the batches of an evaluation, which a signal may end; ``log`` inside averages."""
-        means = self._evaluating = Means()
-        try:
-            yield from self._evaluated(loader)
-        finally:
-            self._evaluating = None  # also where the script broke it off
-        self.log(means.values())
-
-    def _evaluated(self, loader: Any) -> Iterator[Any]:
-        batches = iter(loader)
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except Exception:
-                self._keeper.in_between(self._loop)  # a signal may have ended its workers
-                raise
-            yield batch
-            self._keeper.in_between(self._loop)
+        self._require_inside("evaluate()")
+        return self._logged.evaluated(loader)
 
     def log(
         self, values: Mapping[str, Any] | None = None, /, weight: float = 1.0, **named: Any
     ) -> None:
-        """Record metrics: averaged inside batches, taken as they are at the end of an epoch."""
-        numbers = {name: as_number(name, v) for name, v in {**(values or {}), **named}.items()}
-        if self._evaluating is None and self._trackers is not None:
-            self._trackers.log(numbers, self._loop.steps_now, self._loop.mark)
-        if self._evaluating is not None:
-            self._evaluating.add(numbers, weight)
-        elif self._loop.in_body:
-            self._loop.means.add(numbers, weight)
-        else:
-            self._keeper.epoch_values.update(numbers)
+        """Record metrics: averaged inside batches, taken as they are at the end of an epoch.
+
+        Raises: UnrepresentableError for what is no number, or has a name of the history's own.
+        """
+        self._require_inside("log()")
+        self._logged.take({**(values or {}), **named}, weight)
+
+    def _require_inside(self, what: str) -> None:
+        if not self._inside:
+            over = hasattr(self, "_loop")
+            raise MismatchError(
+                what, "the run is over" if over else "the run was not entered",
+                "a call inside of its with block", "write: with ckptkit.Run(...) as run:",
+            )  # fmt: skip
 
     def stop(self, why: str = "asked") -> None:
         """End after this step or epoch, with success: early stopping."""
+        self._require_inside("stop()")
         self._watcher.ask(why, 0)
         self.stopped = why
 

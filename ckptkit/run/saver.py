@@ -48,6 +48,7 @@ class Saver:
         self.stalls_s: list[float] = []  # for how long each background save held up the training
         self.last: Path | None = None  # the newest regular checkpoint of this run
         self.history = History()
+        self.n_written = 0  # rows of the history that its file has
         self.best: Best | None = None
         self.line_best: Best | None = None  # of a resume, until its first save
         self.latest_metrics: dict[str, float] = {}
@@ -147,11 +148,11 @@ class Saver:
                 return True
         finally:
             copying.set()
+        self.owes = True
         self._tell(
             f"{name} is left out: the state of an optimizer was written to outside of its step() "
             "while it was copied; the next step is saved instead, and every copy is waited for now"
         )
-        self.owes = True
         return False
 
     def look(self) -> None:
@@ -190,7 +191,7 @@ class Saver:
             return None
         streams = streams or self._known_alone(mark)
         report = self._begin(name, mark, streams, careful=True).write()
-        write_history(self._experiment.folder, history_data(self.history))
+        self._write_history(history_data(self.history))
         return report
 
     def _known_alone(self, mark: Mark) -> list[Any]:
@@ -228,8 +229,17 @@ class Saver:
             point(self._experiment.checkpoints / LATEST, report.path)
         if is_best:
             point(self._experiment.checkpoints / BEST, report.path)
-        write_history(self._experiment.folder, rows)
+        self._write_history(rows)
         prune_run(self._experiment, self._recipe.retention, tell=self._tell)
+
+    def write_rows(self, *, all_anew: bool) -> None:
+        """Write the history for people, if it has more rows than its file. Raises: StorageError."""
+        if self._ranks.writes and (all_anew or len(self.history) > self.n_written):
+            self._write_history(history_data(self.history))
+
+    def _write_history(self, rows: Mapping[str, Any]) -> None:
+        write_history(self._experiment.folder, rows)
+        self.n_written = len(rows["epoch"])
 
     def _begin(
         self, name: str, mark: Mark, streams: list[Any], *, careful: bool = False
