@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -49,6 +49,6 @@ def optimizers_in(state: Any) -> list[torch.optim.Optimizer]:
     """Every optimizer of a run's state, at any depth of its mappings, in order."""
     if isinstance(state, torch.optim.Optimizer):
         return [state]
-    if isinstance(state, dict):
+    if isinstance(state, Mapping):
         return [found for value in state.values() for found in optimizers_in(value)]
     return []

@@ -10,8 +10,9 @@ from ckptkit.run.emergency import classify, smaller_batch_command
 from ckptkit.run.history import Event
 from ckptkit.run.loop import Loop
 from ckptkit.run.saver import Saver
-from ckptkit.run.sections import has_moving_buffers
 from ckptkit.run.tell import GO_ON, Tell
+
+_TOLD = 3  # modules that are named
 
 
 def save_failed(
@@ -28,6 +29,7 @@ def save_failed(
         tell(f"{torn}, so nothing is saved of it; {saver.newest}")
         return
     loop.put_back()
+    moved = loop.moved_buffers
     found = classify(error, mark.epochs + 1)
     detail = f"{type(error).__name__}: {error}"[:200]
     event = Event(found.kind, mark.epochs, mark.steps, time.time(), detail)
@@ -43,9 +45,14 @@ def save_failed(
     memory = found.kind == "out of memory"
     how = "" if memory else f"; {GO_ON}"
     tell(f"{found.kind}: saved {report.path.name} as of the last completed step ({where}){how}")
-    if has_moving_buffers(saver.state):
-        tell("running statistics (BatchNorm) may have moved since that step")
+    if moved:
+        tell(f"buffers have moved since that step, and are saved as they are: {_few(moved)}")
     if memory:
         size = batch_size if isinstance(batch_size, int) else None
         command = smaller_batch_command(sys.argv, size, str(report.path))
         tell(f"go on with a smaller batch: {command}")
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - _TOLD
+    return ", ".join(names[:_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -25,6 +25,7 @@ from ckptkit.run.mark import Mark
 from ckptkit.run.metrics import Best
 from ckptkit.run.sections import (
     OWN,
+    clear_gradients,
     put_gradients,
     ranks_without_streams,
     read_mark,
@@ -113,6 +114,7 @@ def fill(
     given["allow_missing"] = _allowed(given.get("allow_missing", ()), state, stored)
     report = restore(path, state, mode="resume", **given)
     notes = []
+    clear_gradients(state)
     if isinstance(stored.gradients, Mapping):
         notes += [f"a waiting gradient has no parameter here: {name}" for name in
                   put_gradients(state, stored.gradients)]  # fmt: skip

@@ -9,6 +9,7 @@ import torch
 
 from ckptkit.errors import UnrepresentableError
 from ckptkit.nodes import MapNode
+from ckptkit.run.counting import optimizers_in
 from ckptkit.run.mark import Mark, mark_from
 from ckptkit.run.rng import as_tree, from_tree
 from ckptkit.torch_bridge.revive import revive
@@ -105,6 +106,14 @@ def waiting_gradients(state: Mapping[str, Any]) -> dict[str, dict[str, torch.Ten
     return found
 
 
+def clear_gradients(state: Mapping[str, Any]) -> None:
+    """Let no gradient wait: live objects may have some of a step that an error has cut off."""
+    for _, module in modules_in(state):
+        module.zero_grad()
+    for optimizer in optimizers_in(state):
+        optimizer.zero_grad()
+
+
 def put_gradients(state: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """Let stored gradients wait again; return the names that are no parameter here."""
     unknown = []
@@ -126,13 +135,3 @@ def modules_in(state: Any, place: str = "") -> Iterator[tuple[str, torch.nn.Modu
     elif isinstance(state, Mapping):
         for name, value in state.items():
             yield from modules_in(value, f"{place}/{name}" if place else str(name))
-
-
-def has_moving_buffers(state: Mapping[str, Any]) -> bool:
-    """Say whether a forward pass may have changed something that is stored: running statistics."""
-    return any(
-        getattr(inner, "track_running_stats", False)
-        or getattr(inner, "running_mean", None) is not None
-        for _, module in modules_in(state)
-        for inner in module.modules()
-    )

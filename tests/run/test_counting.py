@@ -1,5 +1,8 @@
 """Steps are counted where they happen, and a step that failed half-way is known."""
 
+from collections import UserDict
+from types import MappingProxyType
+
 import pytest
 import torch
 
@@ -59,7 +62,10 @@ def test_a_scaler_that_skips_a_step_counts_none():
 
 def test_optimizers_are_found_in_nested_state():
     g, d = optimizer(), optimizer()
-    assert optimizers_in({"model": torch.nn.Linear(1, 1), "optimizer": {"g": g, "d": d}}) == [g, d]
+    both = {"g": g, "d": d}
+    for kind in (dict, UserDict, MappingProxyType):
+        assert optimizers_in(kind({"n": 1, "model": torch.nn.Linear(1, 1), "all": both})) == [g, d]
+        assert optimizers_in({"all": kind(both)}) == [g, d]
 
 
 @pytest.mark.parametrize(

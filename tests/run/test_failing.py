@@ -143,13 +143,21 @@ def test_the_command_with_half_the_batch_is_printed_when_memory_ran_out(tmp_path
     assert words[1:] == ["train.py", "--batch-size", "2", "--resume", str(path)]
 
 
-def test_running_statistics_that_may_have_moved_are_told(tmp_path):
-    plain, normed = Small(), Small(norm=True)
-    for one, place in ((plain, "a"), (normed, "b")):
+class BehindForward(Small):
+    def step(self, run, batch, inside):
+        if run.step == 1:
+            self.model(batch[1])
+        super().step(run, batch, inside)
+
+
+def test_buffers_that_have_moved_since_the_step_are_told(tmp_path):
+    words = "buffers have moved since that step, and are saved as they are: model.1 (BatchNorm1d)"
+    before, behind, plain = Small(norm=True), BehindForward(norm=True), BehindForward()
+    for number, one in enumerate((before, behind, plain)):
         with pytest.raises(ValueError):
-            one.train(tmp_path / place, inside=raising_at(1, ValueError()))
-    assert "running statistics (BatchNorm) may have moved since that step" in normed.told
-    assert "running statistics" not in plain.said
+            one.train(tmp_path / str(number), inside=raising_at(1, ValueError()))
+    assert [words in one.told for one in (before, behind, plain)] == [False, True, False]
+    assert "buffers have" not in before.said + plain.said
 
 
 def step_lr(optimizer):
