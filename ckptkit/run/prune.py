@@ -116,12 +116,12 @@ def prune_run(experiment: Experiment, retention: Retention, tell: Callable[[str]
     """Prune after a save. What cannot be removed is told; it never fails the save before it."""
     if isinstance(retention.keep, KeepAll) and retention.full is None:
         return
-    plan = plan_prune(experiment.checkpoints, retention)
     try:
+        plan = plan_prune(experiment.checkpoints, retention)
         for one in apply_prune(experiment.checkpoints, plan):
             tell(f"retention: {one.path.name} is left as it is: {one.reason}")
-    except CkptkitError as exc:
-        tell(f"retention: {exc}")
+    except (CkptkitError, OSError) as exc:  # a person may remove what is being looked at
+        tell(f"retention looks again after the next save: {exc}")
 
 
 def _candidate(one: Found, second: dict[bytes | None, str]) -> tuple[Candidate, int]:

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import ckptkit
+from ckptkit.run import prune as prunes
 from ckptkit.run.aliases import point
 from ckptkit.run.choose import choose
+from ckptkit.run.policy import SavePolicy
 from ckptkit.run.prune import PIN_NAME, apply_prune, plan_prune
 from ckptkit.run.retention import KeepAll, KeepBest, KeepLast, Retention
+from tests.run.small import Small, only_run
 
 
 @pytest.fixture
@@ -81,3 +84,22 @@ def test_a_damaged_one_is_neither_kept_nor_removed_but_told(folder):
     assert [skipped.path.name for skipped in plan.skipped] == ["checkpoint_epoch_1"]
     apply_prune(folder, plan)
     assert "checkpoint_epoch_1" in names(folder)
+
+
+def test_a_checkpoint_that_vanishes_while_retention_looks_costs_no_training(tmp_path, monkeypatch):
+    plain = prunes._candidate
+
+    def candidate(one, second):
+        if one.path.name == "checkpoint_epoch_1":
+            shutil.rmtree(one.path)  # as a person may
+        return plain(one, second)
+
+    monkeypatch.setattr(prunes, "_candidate", candidate)
+    one = Small()
+    one.train(tmp_path, 4, retention=Retention(keep=KeepLast(2)), save=SavePolicy())
+    assert one.last.epoch == 4
+    (told,) = (text for text in one.told if text.startswith("retention"))
+    assert told.startswith("retention looks again after the next save: ")
+    assert [n for n in names(only_run(tmp_path) / "checkpoints") if "epoch" in n] == [
+        "checkpoint_epoch_3", "checkpoint_epoch_4",
+    ]  # fmt: skip
