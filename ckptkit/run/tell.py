@@ -15,10 +15,11 @@ GO_ON = "the same command with --resume auto goes on from there"
 
 
 def to_stderr(text: str) -> None:
-    """Say it, each line after our name."""
-    for line in text.splitlines():
-        sys.stderr.write(f"ckptkit: {line}".rstrip() + "\n")
-    sys.stderr.flush()
+    """Say it, each line after our name; a stderr that is gone costs the words alone."""
+    with suppress(OSError, ValueError, AttributeError):  # no reader, closed, or none at all
+        for line in text.splitlines():
+            sys.stderr.write(f"ckptkit: {line}".rstrip() + "\n")
+        sys.stderr.flush()
 
 
 def say_at_once(tell: Tell) -> Callable[[bytes], None] | None:
