@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ckptkit.errors import CorruptFileError
 from ckptkit.run.history import Event, History, history_data, read_history, write_history
+from tests.run.small import Small, only_run
 
 
 def filled():
@@ -67,3 +68,19 @@ def test_a_file_that_is_no_history_is_an_error_with_advice(tmp_path, text):
     (tmp_path / "history.json").write_text(text)
     with pytest.raises(CorruptFileError, match="rewritten"):
         read_history(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["epoch", "step", "time_s"])
+def test_an_event_whose_place_or_time_is_no_number_is_no_history_and_a_resume_goes_on(
+    tmp_path, field
+):
+    Small().train(tmp_path, 1)
+    path = only_run(tmp_path) / "history.json"
+    data = json.loads(path.read_text())
+    data["events"].append({"kind": "x", "epoch": 1, "step": 1, "time_s": 1.0, field: "oops"})
+    path.write_text(json.dumps(data))
+    with pytest.raises(CorruptFileError, match="no number"):
+        read_history(path.parent)
+    one = Small()
+    one.train(tmp_path, 2)
+    assert read_history(path.parent).columns()["epoch"] == [1, 2]
