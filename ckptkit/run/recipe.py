@@ -42,6 +42,7 @@ def recipe_of(state: Mapping[str, Any], options: RunOptions) -> Recipe:
 
     Raises: UnrepresentableError and UnsafePathError, for what the first save would refuse.
     """
+    assert isinstance(options.retention, Retention)  # a rule alone has become one
     settings, asked = as_settings(options.config), asked_settings(state)
     recipe = Recipe(
         state=state, config={"settings": settings, "asked": asked},

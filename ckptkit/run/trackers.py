@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ckptkit.errors import MissingExtraError
+from ckptkit.errors import MissingExtraError, SettingError
 from ckptkit.run.mark import Mark
 from ckptkit.run.tell import Tell
 from ckptkit.run.wandb import WandB
@@ -115,6 +115,28 @@ _NAME_TRIES, _NAME_WAIT_S = 60, 0.02
 
 
 KNOWN: dict[str, Callable[[], Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+
+
+_NEEDS = ("name", "open", "log", "flush", "state", "close")
+
+
+def check_trackers(wanted: Sequence[Tracker | str]) -> None:
+    """Refuse what is no list of trackers. Raises: SettingError."""
+    if isinstance(wanted, str) or not isinstance(wanted, Sequence):
+        raise _no_tracker(repr(wanted), "a list of trackers")
+    for one in wanted:
+        if isinstance(one, str) and one not in KNOWN:
+            raise _no_tracker(f"{one!r} is unknown", " and ".join(KNOWN))
+        missing = [need for need in _NEEDS if not isinstance(one, str) and not hasattr(one, need)]
+        if missing:
+            raise _no_tracker(f"a {type(one).__name__} has no {', '.join(missing)}", "a tracker")
+
+
+def _no_tracker(seen: str, expected: str) -> SettingError:
+    return SettingError(
+        "trackers", f"{seen:.80}", f"{expected}; each a name or an object of your own",
+        'write trackers=["tensorboard"]; docs/resume.md says what one of your own has to have',
+    )  # fmt: skip
 
 
 class Trackers:
