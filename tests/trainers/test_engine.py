@@ -98,6 +98,19 @@ def test_no_setting_below_its_least_gets_as_far_as_a_library(name, tmp_path):
             trainer.train(tmp_path, device="cpu", **{option.name: option.kind.base(least - 1)})
 
 
+def test_no_whole_number_beyond_those_of_torch_gets_as_far_as_torch():
+    for kind in kinds_of_settings():
+        for field in fields(kind):
+            if type(field.default) is int:
+                with pytest.raises(SettingError, match=rf"--{field.name.replace('_', '-')}: is 9"):
+                    check_settings(kind(**{field.name: 9 * 10**20}))
+
+
+def test_the_largest_seed_is_one():
+    with placed(Settings(seed=2**63 - 1, device="cpu")) as place:
+        assert place.leads
+
+
 def kind_of(trainer, name):
     kind = settings_class(trainer.offer, trainer.offer.config, "config")
     return next(field.metadata for field in fields(kind) if field.name == name)

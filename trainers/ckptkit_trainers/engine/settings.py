@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ckptkit.plugin import errors
 
 Resume = Literal["free", "architecture"]
+LARGEST = 2**63 - 1  # what torch counts and seeds with
 
 
 def option(
@@ -28,10 +29,15 @@ def option(
 
 
 def check_settings(settings: Any) -> None:
-    """Refuse a value of a dataclass that makes no sense. Raises: SettingError, with its option."""
+    """Refuse a value of a dataclass that makes no sense. Raises: SettingError, with its option.
+
+    Of whole numbers without a bound of their own those that torch takes: of 64 bits.
+    """
     for field in dataclasses.fields(settings):
         value, told = getattr(settings, field.name), field.metadata
         least, most = (told.get(name) for name in ("least", "most"))
+        if most is None and isinstance(value, int):
+            most = LARGEST
         choices = told.get("choices")
         fits = value in choices if choices else True
         fits = fits and (least is None or value >= least) and (most is None or value <= most)
