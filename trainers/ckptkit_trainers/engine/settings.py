@@ -36,7 +36,7 @@ def check_settings(settings: Any) -> None:
     for field in dataclasses.fields(settings):
         value, told = getattr(settings, field.name), field.metadata
         least, most = (told.get(name) for name in ("least", "most"))
-        if most is None and isinstance(value, int):
+        if most is None and isinstance(value, int) and value > LARGEST:
             most = LARGEST
         choices = told.get("choices")
         fits = value in choices if choices else True
