@@ -38,6 +38,7 @@ class Keeper:
         self._improved = False  # the watched metric, since the last save
         self.epoch_values: dict[str, float] = {}  # logged outside of the batches
         self.ended = False  # the script asked to end here
+        self.obeyed: StopReason | None = None  # why it was told to stop, and has saved
         self.means: Means | None = None  # set where steps, not epochs, make the rows
         self.row_steps = 100
         self.last_step: float = math.inf  # of such a loop
@@ -186,6 +187,7 @@ class Keeper:
         self._tell(
             f"{reason.word}: saved {INTERRUPTED} at epoch {mark.epochs}, step {mark.steps}; {GO_ON}"
         )
+        self.obeyed = reason
         raise RunStop(reason)
 
 

@@ -26,14 +26,23 @@ class Leaving(NamedTuple):
     def finish(self) -> None:
         """End in peace: a loop that was left by break is settled, the last save joined.
 
-        Raises: RunStop for a signal that nobody has obeyed yet; as ``ckptkit.save``.
+        Raises: RunStop for a signal that nobody has obeyed yet, or whose RunStop the script has
+        swallowed; as ``ckptkit.save``.
         """
         self.loop.settle_break(last=True)
         self.saver.join()
         self._tell_stalls()
-        if self.watcher.heard is not None:
-            self.tell(f"{self.watcher.heard.word}: the loops are over, nothing is lost")
-            raise RunStop(self.watcher.heard)
+        told = self.watcher.heard or self.keeper.obeyed
+        if told is not None:
+            self.tell(f"{told.word}: the loops are over, {self._what_is_lost()}")
+            raise RunStop(told)
+
+    def _what_is_lost(self) -> str:
+        """Save what no checkpoint holds yet, or say so. Raises: RunStop where it has saved."""
+        if self.keeper.has_saved(self.loop.mark):
+            return "nothing is lost"
+        self.keeper.in_between(self.loop)
+        return f"what came behind the last save is not saved; {self.saver.newest}"
 
     def _tell_stalls(self) -> None:
         stalls = sorted(self.saver.stalls_s)

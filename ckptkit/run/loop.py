@@ -113,6 +113,7 @@ class Loop(Marking):
                 self._keep(self._here() if self.stepped else self.mark, target, whole=False)
                 raise
             self._after(0)
+        self._note(weights=True)  # what comes behind the loop may move some
         self._listener.at_target(self.mark, by_steps=True)
 
     # -- left by break ----------------------------------------------------------------------------
@@ -181,6 +182,7 @@ class Loop(Marking):
 
     def _body(self, item: Any) -> Iterator[Any]:
         self.in_body = True
+        self._counter.follow()
         try:
             yield item
         finally:
@@ -189,7 +191,7 @@ class Loop(Marking):
     def _after(self, samples: int) -> None:
         self._samples += samples
         self.micro_batch += 1
-        if self._counts_bodies:
+        if not self._counter.has_any:
             self._counter.steps += 1
         if self._counter.steps > self.mark.steps:
             self._longest = max(self._longest, self.micro_batch)
