@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -24,21 +25,28 @@ def without_reader():
     return open(writing, "w", buffering=1, closefd=False)
 
 
-@pytest.fixture(params=[closed, without_reader, lambda: None], ids=["closed", "pipe", "none"])
-def nobody(request, monkeypatch):
-    """A stderr that nobody reads."""
-    stream = request.param()
-    monkeypatch.setattr(sys, "stderr", stream)
-    yield
-    monkeypatch.undo()
-    if stream is not None and not stream.closed:
-        os.close(stream.fileno())
+NOBODY = pytest.mark.parametrize(
+    "stream", [closed, without_reader, lambda: None], ids=["closed", "pipe", "none"]
+)
 
 
-@pytest.mark.usefixtures("nobody")
-def test_a_stderr_that_is_gone_fails_nothing():
-    for _ in range(3):
-        to_stderr("one\ntwo")
+@contextmanager
+def said_to(stream):
+    """For a while let stderr be one that nobody reads; pytest's own comes back before each test."""
+    before, sys.stderr = sys.stderr, stream
+    try:
+        yield
+    finally:
+        sys.stderr = before
+        if stream is not None and not stream.closed:
+            os.close(stream.fileno())
+
+
+@NOBODY
+def test_a_stderr_that_is_gone_fails_nothing(stream):
+    with said_to(stream()):
+        for _ in range(3):
+            to_stderr("one\ntwo")
 
 
 class Loud(Small):
@@ -48,9 +56,9 @@ class Loud(Small):
         return run
 
 
-@pytest.mark.usefixtures("nobody")
-def test_a_signal_saves_and_leaves_with_its_code_though_nobody_reads_what_is_said(tmp_path):
-    with pytest.raises(SystemExit) as left:
+@NOBODY
+def test_a_signal_saves_and_leaves_with_its_code_though_nobody_reads_what_is_said(tmp_path, stream):
+    with pytest.raises(SystemExit) as left, said_to(stream()):
         Loud().train(tmp_path, inside=sending_at(4, signal.SIGTERM))
     assert left.value.code == 143
     assert "interrupted_checkpoint" in names(tmp_path)
