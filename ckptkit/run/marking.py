@@ -20,11 +20,10 @@ class Marking:
     """Knows where the run stands. ``mark`` is the last completed step."""
 
     def __init__(
-        self, counter: StepCounter, listener: Listener, *, seed: int, counts_bodies: bool,
+        self, counter: StepCounter, listener: Listener, *, seed: int,
         generators: Mapping[str, Any], moved: Moved,
     ) -> None:  # fmt: skip
         self._counter, self._listener, self._moved = counter, listener, moved
-        self._counts_bodies = counts_bodies  # no optimizer to count: every body is a step
         self._generators = generators
         self._feeds = Feeds(seed)
         self._pending: Mark | None = None  # a resume whose streams are not put back yet
@@ -94,9 +93,9 @@ class Marking:
 
     def _note(self, *, weights: bool = False) -> None:
         """Note what is live at the mark."""
-        self._counter.moved = False
+        self._counter.at_mark()
         waiting = self.mark.micro_batches > 0
-        self._moved.note(weights=weights or waiting or self._counts_bodies, gradients=waiting)
+        self._moved.note(weights=weights or waiting or not self._counter.has_any, gradients=waiting)
         self._listener.at_mark(self.mark)
 
     @property
@@ -106,6 +105,8 @@ class Marking:
             return "the optimizer failed inside its step"
         if self._counter.moved:
             return "the optimizer has stepped, but its loop's body was not completed"
+        if self._counter.replaced:
+            return "the optimizer is another one than at the last completed step"
         return "weights have changed since the last completed step" if self._moved.weights else ""
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ckptkit.errors import MismatchError
 from ckptkit.run.best import restore_lost
-from ckptkit.run.counting import StepCounter, optimizers_in
+from ckptkit.run.counting import StepCounter
 from ckptkit.run.decide import Decision
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.holding import decide_and_hold
@@ -109,16 +109,15 @@ class Run:
         if self._ranks.writes:
             self.experiment.complete()
             clean_leftovers(self.experiment.checkpoints)
-        optimizers = optimizers_in(self.state)
         self._saver = Saver(self.experiment, recipe, self._ranks, self.tell)
         self._saver.best = best_of(options.save)
         say = say_at_once(self.tell)
         self._watcher = StopWatcher(max_time_s=options.max_time_s, say=say)
-        self._counter = counter = StepCounter(optimizers, self._saver.before_step)
+        self._counter = counter = StepCounter(self.state, self._saver.before_step, self.tell)
         self._keeper = Keeper(self._saver, options.save, self._watcher, self._ranks, self.tell)
         self._keeper.row_steps = options.row_steps
         self._loop = Loop(
-            counter, self._keeper, seed=options.seed, counts_bodies=not optimizers,
+            counter, self._keeper, seed=options.seed,
             generators=options.generators, moved=Moved(self.state),
         )  # fmt: skip
         self._logged = Logged(self._loop, self._keeper, self._saver, self.tell)

@@ -13,7 +13,6 @@ from ckptkit.errors import TargetExistsError
 from ckptkit.run.aliases import point
 from ckptkit.run.background import Background
 from ckptkit.run.best import follow_line
-from ckptkit.run.counting import optimizers_in
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.history import History, history_data, write_history
 from ckptkit.run.kept_streams import keep_streams
@@ -41,7 +40,7 @@ class Saver:
         self._experiment, self._recipe, self._tell = experiment, recipe, tell
         self._ranks = ranks
         self._behind, self._staging = Background(), Staging()
-        self._step_only = StepOnly(optimizers_in(recipe.state))
+        self._step_only = StepOnly(recipe.state)
         self._copying = threading.Event()  # set when the newest background save has its copy
         self._copying.set()
         self.owes = False  # a save that was given up or failed: it is due as soon as may be

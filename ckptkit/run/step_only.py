@@ -7,16 +7,19 @@ a forward and a backward pass do not. Weights, averages and all else may be writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
+from ckptkit.run.counting import optimizers_in
+
 
 class StepOnly:
-    """The tensors in the state of some optimizers, noted when a save begins."""
+    """The tensors of the optimizers in a state, noted when a save begins."""
 
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        self._optimizers = optimizers
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = state
         self._noted: list[tuple[torch.Tensor, int]] = []
         self.trusted = True  # until something else has written to one
 
@@ -33,7 +36,7 @@ class StepOnly:
         return written
 
     def _tensors(self) -> Iterator[torch.Tensor]:
-        for optimizer in self._optimizers:
+        for optimizer in optimizers_in(self._state):
             weights = {
                 one.untyped_storage().data_ptr()
                 for group in optimizer.param_groups

@@ -22,7 +22,7 @@ def optimizer():
 
 def test_only_completed_steps_count():
     one = optimizer()
-    counter = StepCounter([one], nothing)
+    counter = StepCounter({"optimizer": one}, nothing, nothing)
     one.step()
     one.step()
     assert (counter.steps, counter.torn) == (2, False)
@@ -33,7 +33,7 @@ def test_only_completed_steps_count():
 
 def test_a_step_that_fails_half_way_leaves_the_state_torn():
     one = optimizer()
-    counter = StepCounter([one], nothing)
+    counter = StepCounter({"optimizer": one}, nothing, nothing)
     one.param_groups[0]["lr"] = "no number"
     with pytest.raises(TypeError):
         one.step()
@@ -42,7 +42,7 @@ def test_a_step_that_fails_half_way_leaves_the_state_torn():
 
 def test_of_several_optimizers_the_first_counts():
     first, second = optimizer(), optimizer()
-    counter = StepCounter([first, second], nothing)
+    counter = StepCounter({"d": first, "g": second}, nothing, nothing)
     second.step()
     second.step()
     first.step()
@@ -51,7 +51,7 @@ def test_of_several_optimizers_the_first_counts():
 
 def test_a_scaler_that_skips_a_step_counts_none():
     one = optimizer()
-    counter = StepCounter([one], nothing)
+    counter = StepCounter({"optimizer": one}, nothing, nothing)
     scaler = torch.amp.GradScaler("cpu")
     loss = (one.param_groups[0]["params"][0] * float("inf")).sum()
     scaler.scale(loss).backward()

@@ -143,7 +143,7 @@ def test_what_is_noted():
     weight = torch.nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
     optimizer = torch.optim.Adam([weight])
-    noting = StepOnly([optimizer])
+    noting = StepOnly({"optimizer": optimizer})
     assert not noting.note()
     optimizer.step()
     states = optimizer.state[weight]
