@@ -16,6 +16,7 @@ from ckptkit.errors import MissingExtraError, SettingError
 from ckptkit.run.mark import Mark
 from ckptkit.run.tell import Tell
 from ckptkit.run.wandb import WandB
+from ckptkit.torch_bridge.capture import capture_state
 
 
 class Tracker(Protocol):
@@ -153,10 +154,14 @@ class Trackers:
         self._state: dict[str, Any] = {}
 
     def open(self, logs: Path, stored: Mapping[str, Any], mark: Mark) -> None:
-        """Open each with what was stored under its name. Raises: what that raises."""
+        """Open each with what was stored under its name.
+
+        Raises: what that raises; UnrepresentableError for a state that no save could take.
+        """
         for one in self._all:
             one.open(logs, stored.get(one.name), mark.steps)
         self._reach(mark)
+        capture_state({"trackers": self._state})
 
     def log(self, values: Mapping[str, float], step: int, mark: Mark) -> None:
         """Hand values to each; ``mark`` is where a resume of now would begin."""

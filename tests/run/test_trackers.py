@@ -5,6 +5,7 @@ import signal
 import pytest
 
 import ckptkit
+from ckptkit.errors import UnrepresentableError
 from tests.run.small import Small, names, only_run, raising_at
 from tests.run.test_failing import truth
 from tests.run.test_stopping import sending_at, stopped
@@ -70,6 +71,17 @@ def test_an_error_is_saved_though_a_tracker_fails_and_what_it_last_said_is_kept(
                       trackers=[Away("state")])  # fmt: skip
     with ckptkit.load(only_run(tmp_path) / "checkpoints" / "error_checkpoint") as saved:
         assert saved.state("trackers") == {"mine": {"rows": 4}}
+
+
+def test_a_tracker_whose_state_is_no_data_is_refused_before_anything_is_trained(tmp_path):
+    class Odd(Away):
+        def state(self):
+            return {"client": self}
+
+    one = Small()
+    with pytest.raises(UnrepresentableError, match="trackers/mine/client"):
+        one.train(tmp_path, trackers=[Odd("nothing")])
+    assert one.seen == []
 
 
 class Held(Small):
