@@ -87,11 +87,11 @@ class Loop(Marking):
                     raise
                 self._streams()
                 try:
-                    yield from self._body(batch)
+                    yield from self._body(batch, name)
                 except GeneratorExit:  # the script breaks off: this one was handed out as well
                     self._leave_batches(feed, before)
                     raise
-                self._after(feed.handed_out() - before)
+                self._after(feed.handed_out() - before, name)
             self._streams()
             if self.mark.micro_batches or self.micro_batch:
                 self._take()  # the end of the data is a save point, whatever waits in gradients
@@ -180,7 +180,8 @@ class Loop(Marking):
             self._cut = has_more(feed)
         return self._listener.ended
 
-    def _body(self, item: Any) -> Iterator[Any]:
+    def _body(self, item: Any, name: str = "") -> Iterator[Any]:
+        self._of_body.add(name)
         self.in_body = True
         self._counter.follow()
         try:
@@ -188,11 +189,13 @@ class Loop(Marking):
         finally:
             self.in_body = False
 
-    def _after(self, samples: int) -> None:
+    def _after(self, samples: int, name: str = "") -> None:
         self._samples += samples
-        self.micro_batch += 1
-        if not self._counter.has_any:
-            self._counter.steps += 1
+        if name in self._of_body:  # else it has ended with the loop beside this one, as in a zip
+            self._of_body.clear()
+            self.micro_batch += 1
+            if not self._counter.has_any:
+                self._counter.steps += 1
         if self._counter.steps > self.mark.steps:
             self._longest = max(self._longest, self.micro_batch)
             self.micro_batch = 0

@@ -27,6 +27,7 @@ class Marking:
         self._generators = generators
         self._feeds = Feeds(seed)
         self._pending: Mark | None = None  # a resume whose streams are not put back yet
+        self._of_body: set[str] = set()  # loops that have handed something out for this body
         self.breaks = Breaks()
         self.means = Means()
         self.mark = Mark()
