@@ -24,7 +24,8 @@ from ckptkit.run.experiment import (
 from ckptkit.run.names import BEST
 
 AUTO, NEVER = "auto", "never"
-_WORDS = (LATEST_WORD, "best")
+_OF_NEWEST = (LATEST_WORD, "best")
+WORDS = (AUTO, NEVER, *_OF_NEWEST)  # whatever lies here under such a name
 _SHOWN = 5  # runs, where a name is none of theirs
 
 
@@ -67,7 +68,7 @@ def decide(
         return _begun(make(root, now))
     if word == AUTO:
         return _auto(root, now, make)
-    if word in _WORDS:
+    if word in _OF_NEWEST:
         return _in_run(find_experiment(root), word)
     return _named(root, word, now, make)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ckptkit.errors import MismatchError
 from ckptkit.protocols import Trainer
 from ckptkit.run.view import RunView, open_run
 from ckptkit.training.build import Layer, build
@@ -15,12 +14,10 @@ from ckptkit.training.find import find_action, find_trainer
 from ckptkit.training.option import Option, options_of
 from ckptkit.training.run_it import do, plan_deed, train, trained_run
 from ckptkit.training.start import plan_start
-from ckptkit.training.stored import read_stored_settings
 from ckptkit.training.subject import (
     RUNS,
     checkpoint_to_use,
     find_subject,
-    settings_source,
     use_chosen,
 )
 
@@ -71,12 +68,6 @@ class TrainerHandle:
     ) -> RunView | None:
         """Go on with a checkpoint, a run, the folder that holds it, or the latest in runs/NAME."""
         subject = find_subject(os.fspath(path), Path(RUNS, self.name))
-        stored = use_chosen(lambda: settings_source(subject), read_stored_settings).trainer
-        if stored not in ("", self.name):
-            raise MismatchError(
-                subject.path, f"is of the trainer {stored}", f"one of {self.name}",
-                f"use ckptkit.trainer({stored!r})",
-            )  # fmt: skip
         return self.train(subject.root, resume=subject.path, run=run, **settings)
 
     def do(

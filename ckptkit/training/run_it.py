@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ckptkit.errors import CkptkitError, LockedError, NoCheckpointError, TrainerError
+from ckptkit.errors import CkptkitError, LockedError, TrainerError
 from ckptkit.protocols import Action, Trainer
 from ckptkit.run.experiment import Experiment, is_experiment, list_experiments
 from ckptkit.storage.lock import FolderLock
@@ -15,7 +15,7 @@ from ckptkit.training.build import Layer, build
 from ckptkit.training.find import require_libraries
 from ckptkit.training.named import named
 from ckptkit.training.start import Start
-from ckptkit.training.stored import read_stored_settings, stored_layer
+from ckptkit.training.stored import read_stored_settings, require_trainer, stored_layer
 
 
 def train(start: Start, run_options: Mapping[str, Any]) -> None:
@@ -73,13 +73,10 @@ def plan_deed(
 ) -> Deed:  # fmt: skip
     """Build what an action is given: the checkpoint's settings, changed by ``settings``; options.
 
-    Raises: as ``build`` and ``ckptkit.load``.
+    Raises: MismatchError for the checkpoint of another trainer; as ``build`` and ``ckptkit.load``.
     """
     stored = read_stored_settings(checkpoint)
-    if stored.trainer not in ("", trainer.name):
-        raise NoCheckpointError(
-            checkpoint, f"is a checkpoint of {stored.trainer}", f"one of {trainer.name}", ""
-        )
+    require_trainer(trainer, stored)
     config = build(trainer, settings, stored=stored_layer(trainer, stored))
     asked = build(trainer, [options], spec=action.options, what=f"{action.name} options")
     return Deed(

@@ -11,11 +11,17 @@ from typing import Any, NamedTuple
 from ckptkit.errors import CkptkitError
 from ckptkit.protocols import Trainer
 from ckptkit.run.choose import TRIES
-from ckptkit.run.decide import NEVER, Ask, Decision, choose_newest, decide
+from ckptkit.run.decide import NEVER, WORDS, Ask, Decision, choose_newest, decide
 from ckptkit.run.experiment import Experiment
 from ckptkit.run.settings import Change, as_settings, compare_settings, policies_of
 from ckptkit.training.build import Layer, build
-from ckptkit.training.stored import StoredSettings, read_stored_settings, stored_layer
+from ckptkit.training.stored import (
+    StoredSettings,
+    read_stored_settings,
+    require_trainer,
+    stored_layer,
+)
+from ckptkit.training.subject import find_subject
 
 NEW = "(new run)"  # stands for the folder that a new run will have
 
@@ -48,10 +54,14 @@ def plan_start(
     """Decide what is gone on from, as a run would, and build the config by it.
 
     What is resumed brings its settings, which the layers change.
-    Raises: as ``ckptkit.run.decide``, ``build`` and ``ckptkit.load``.
+    Raises: MismatchError for the checkpoint of another trainer; as ``find_subject``,
+    ``ckptkit.run.decide``, ``build`` and ``ckptkit.load``.
     """
+    resume = _meant(resume)
     decision = decide(folder, resume, datetime.now().astimezone(), ask, _no_folder)
     decision, stored = _with_settings(decision)
+    if stored is not None:
+        require_trainer(trainer, stored)
     built = build(trainer, layers, stored=stored_layer(trainer, stored) if stored else None)
     word = _word(decision, resume)
     return Start(
@@ -59,6 +69,13 @@ def plan_start(
         _changes(built.config, stored), (*_told(decision, word), *built.notes),
         decision.experiment.folder,
     )  # fmt: skip
+
+
+def _meant(resume: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """What is gone on from, by the words of a run: a path may be a folder that holds runs."""
+    if resume is None or os.fspath(resume) in WORDS or not os.path.lexists(resume):
+        return resume
+    return find_subject(os.fspath(resume)).path
 
 
 def _with_settings(decision: Decision) -> tuple[Decision, StoredSettings | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ckptkit.errors import MismatchError
 from ckptkit.nodes import MapNode
 from ckptkit.protocols import Trainer
 from ckptkit.run.settings import as_settings
@@ -43,6 +44,15 @@ def read_stored_settings(path: Path) -> StoredSettings:
             path, "" if sealed is None else sealed.manifest.trainer,
             as_settings(config["settings"] if ours else config),
             _count(progress, "epochs_completed"), _count(progress, "optimizer_steps"), ours,
+        )  # fmt: skip
+
+
+def require_trainer(trainer: Trainer, stored: StoredSettings) -> None:
+    """Refuse the checkpoint of another trainer. Raises: MismatchError."""
+    if stored.trainer not in ("", trainer.name):
+        raise MismatchError(
+            stored.path, f"is a checkpoint of the trainer {stored.trainer}",
+            f"one of {trainer.name}", f"go on with {stored.trainer}, or name another",
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,28 @@ def test_train_with_resume_keeps_the_settings_of_the_run_too(call, place):
     told = outcome(call("train", "tiny", "--resume", "--epochs", "3", "--json"))
     assert (told["epochs"], told["folder"]) == (3, str(only_run()))
     assert json.loads((only_run() / "config.json").read_text())["width"] == 5
+
+
+@pytest.mark.parametrize("word", ["runs", "runs/tiny", "RUN", "RUN/checkpoints"])
+def test_train_understands_the_folders_that_resume_understands(call, place, word):
+    word = word.replace("RUN", str(only_run()))
+    asked = ("--epochs", "3", "--dry-run", "--json")
+    trained = call("train", "tiny", "--out", "elsewhere", "--resume", word, *asked)
+    assert outcome(trained) == outcome(call("resume", word, *asked))
+    assert outcome(trained)["checkpoint"].endswith("checkpoint_epoch_2")
+
+
+@pytest.mark.parametrize("word", ["runs", "RUN", "RUN/checkpoints/best_model"])
+def test_the_run_of_another_trainer_is_named_as_such(call, place, word, monkeypatch):
+    from ckptkit.hooks.manager import trainers
+    from ckptkit.training import find
+
+    (tiny,) = (one for one in trainers() if one.name == "tiny")
+    other = replace(tiny, name="other")
+    monkeypatch.setattr(find, "trainers", lambda: (other,))
+    result = call("train", "other", "--resume", word.replace("RUN", str(only_run())))
+    assert result.exit_code == 36, result.output
+    assert "is a checkpoint of the trainer tiny; expected one of other" in result.stderr
 
 
 def test_a_foreign_file_needs_a_trainer_and_begins_a_run_of_its_own(call, place):

@@ -52,7 +52,7 @@ def test_a_checkpoint_of_another_trainer_is_refused(tiny):
 
     view = tiny.train(epochs=1, run=QUIET)
     other = ckptkit.TrainerHandle(replace(tiny.offer, name="other"))
-    with pytest.raises(MismatchError, match="is of the trainer tiny"):
+    with pytest.raises(MismatchError, match="is a checkpoint of the trainer tiny"):
         other.resume(view.folder)
 
 
