@@ -39,7 +39,7 @@ class _Tickets:
         self._known: tuple[tuple[int, int], Sequence[Any]] | None = None
 
     def order(self) -> Sequence[Any]:
-        """The items of this epoch; the last epoch's are kept."""
+        """The items of this epoch, which are kept until another one begins."""
         now = (self.seed, self.epoch)
         if self._known is None or self._known[0] != now:
             self._known = (now, self.plan.order(*now))
@@ -48,12 +48,12 @@ class _Tickets:
     def __len__(self) -> int:
         if self.plan.batched:
             return sum(1 for _ in self._batches())
-        length = self.plan.length
-        n_samples = len(self.order()) if length is None else length
-        return count_batches(self.samples, n_samples, self.plan.share)
+        return count_batches(self.samples, len(self.order()), self.plan.share)
 
     def __iter__(self) -> Iterator[list[Ticket]]:
         self.dealt.clear()
+        if not self.samples:
+            self._known = None  # what an epoch shows is asked for where it begins
         for tickets, count in self._batches():
             self.dealt.append(count)
             yield tickets

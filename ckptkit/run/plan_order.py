@@ -14,15 +14,11 @@ Order = Callable[[int, int], Sequence[Any]]  # (seed, epoch) -> indices, or batc
 
 
 class Plan(NamedTuple):
-    """The order of every epoch. ``batched``: its items are whole batches (a batch sampler's own).
-
-    ``length`` is the number of items, where it is the same in every epoch; else None.
-    """
+    """The order of every epoch. ``batched``: its items are whole batches, a batch sampler's own."""
 
     order: Order
     share: Share
     batched: bool = False
-    length: int | None = None
 
 
 def plan_order(loader: data.DataLoader[Any]) -> Plan:
@@ -30,30 +26,41 @@ def plan_order(loader: data.DataLoader[Any]) -> Plan:
 
     The samplers of torch are replaced by permutations of our own. Any other sampler is asked for
     its whole epoch at once, under streams that were seeded with the epoch: a list of numbers, no
-    sample is fetched for it.
+    sample is fetched for it. How many samples there are is asked anew for every epoch, as torch
+    does: data may grow between two of them.
     """
     sampler, share = loader.sampler, Share(loader.batch_size or 1, drop_last=bool(loader.drop_last))
     own = type(loader.batch_sampler) is data.BatchSampler or loader.batch_sampler is None
     if not own:
         return Plan(_asked(loader.batch_sampler), share, batched=True)
-    n_samples = _length(loader.dataset)
-    if type(sampler) is data.SequentialSampler and n_samples is not None:
-        return Plan(lambda _seed, _epoch: range(n_samples), share, length=n_samples)
-    if _is_plain_shuffle(sampler) and n_samples is not None:
-        return Plan(lambda seed, epoch: shuffled(n_samples, seed, epoch), share, length=n_samples)
     if type(sampler) is data.SubsetRandomSampler:
-        chosen = list(sampler.indices)
-        return Plan(
-            lambda seed, epoch: [chosen[i] for i in shuffled(len(chosen), seed, epoch)],
-            share, length=len(chosen),
-        )  # fmt: skip
-    if type(sampler) is data.DistributedSampler and n_samples is not None:
+        return Plan(_chosen(sampler), share)
+    if not _has_length(loader.dataset):
+        return Plan(_asked(sampler), share)
+    if type(sampler) is data.DistributedSampler:
         share = share._replace(rank=sampler.rank, world=sampler.num_replicas)
-        order: Order = lambda _seed, _epoch: range(n_samples)  # noqa: E731
-        if sampler.shuffle:
-            order = lambda seed, epoch: shuffled(n_samples, seed, epoch)  # noqa: E731
-        return Plan(order, share, length=n_samples)
-    return Plan(_asked(sampler), share, length=_length(sampler))
+        return Plan(_all_of(loader.dataset, shuffle=sampler.shuffle), share)
+    shuffle = _is_plain_shuffle(sampler)
+    if shuffle or type(sampler) is data.SequentialSampler:
+        return Plan(_all_of(loader.dataset, shuffle=shuffle), share)
+    return Plan(_asked(sampler), share)
+
+
+def _all_of(dataset: Any, *, shuffle: bool) -> Order:
+    """Every sample once, in its order or in a permutation of the epoch's."""
+    if shuffle:
+        return lambda seed, epoch: shuffled(len(dataset), seed, epoch)
+    return lambda _seed, _epoch: range(len(dataset))
+
+
+def _chosen(sampler: Any) -> Order:
+    """Some of the samples, in a permutation of the epoch's."""
+
+    def order(seed: int, epoch: int) -> Sequence[Any]:
+        chosen = list(sampler.indices)
+        return [chosen[i] for i in shuffled(len(chosen), seed, epoch)]
+
+    return order
 
 
 def _is_plain_shuffle(sampler: Any) -> bool:
@@ -79,8 +86,9 @@ def _asked(sampler: Any) -> Order:
     return order
 
 
-def _length(value: Any) -> int | None:
+def _has_length(value: Any) -> bool:
     try:
-        return len(value)
+        len(value)
     except TypeError:
-        return None
+        return False
+    return True
