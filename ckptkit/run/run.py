@@ -26,7 +26,7 @@ from ckptkit.run.options import RunOptions
 from ckptkit.run.probe import compare_probe
 from ckptkit.run.ranks import Ranks
 from ckptkit.run.recipe import recipe_of
-from ckptkit.run.resuming import best_from, fill, history_from, read_stored
+from ckptkit.run.resuming import best_from, fill, history_from, other_metric, read_stored
 from ckptkit.run.saver import Saver
 from ckptkit.run.sections import check_names
 from ckptkit.run.settings import as_settings, for_people, policies_of
@@ -67,6 +67,7 @@ class Run:
         if not self._ranks.writes:
             self.tell = quiet
         self._lock, decision, self.stopped = None, None, ""
+        self._trackers = self._counter = None  # those of an earlier time are closed
         try:
             decision = decide_together(self._ranks, self._decide)
             self.experiment: Experiment = decision.experiment
@@ -152,6 +153,7 @@ class Run:
         self._saver.history, notes = history_from(stored, path)
         self._saver.n_written = len(self._saver.history)
         self._saver.best = best_from(self._saver.best, stored)
+        notes.append(other_metric(self._saver.best, stored))
         self._saver.latest_metrics = dict(stored.metrics.get("latest") or {})
         self._saver.trackers = dict(stored.trackers)
         if path.parent == self.experiment.checkpoints:

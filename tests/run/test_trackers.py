@@ -5,7 +5,8 @@ import signal
 import pytest
 
 import ckptkit
-from ckptkit.errors import UnrepresentableError
+from ckptkit.errors import NotFoundError, UnrepresentableError
+from ckptkit.run.options import RunOptions
 from tests.run.small import Small, names, only_run, raising_at
 from tests.run.test_failing import truth
 from tests.run.test_stopping import sending_at, stopped
@@ -82,6 +83,22 @@ def test_a_tracker_whose_state_is_no_data_is_refused_before_anything_is_trained(
     with pytest.raises(UnrepresentableError, match="trackers/mine/client"):
         one.train(tmp_path, trackers=[Odd("nothing")])
     assert one.seen == []
+
+
+def test_a_tracker_is_closed_once_though_its_run_could_not_be_entered_again(tmp_path):
+    closed = []
+
+    class Counting(Away):
+        def close(self):
+            closed.append(self)
+
+    run = Small().run(tmp_path, trackers=[Counting("nothing")])
+    with run:
+        pass
+    run.options = RunOptions(resume="checkpoint_epoch_9", tell=print)
+    with pytest.raises(NotFoundError):
+        run.__enter__()
+    assert len(closed) == 1
 
 
 class Held(Small):
