@@ -189,10 +189,31 @@ def _last_time_s(path: Path) -> float:
 
 
 def best_from(best: Best | None, stored: Stored) -> Best | None:
-    """The best so far, if the checkpoint watched the same metric."""
+    """The best so far of the metric that is watched now: as it was noted, or by the history."""
     if best is None:
         return None
     told = stored.metrics.get("best")
-    if told is None and not stored.ours and isinstance(stored.history, Mapping):
-        told = best_in(stored.history, best.name, best.mode)
-    return best.from_tree(told) if isinstance(told, Mapping) else best
+    known = best.from_tree(told) if isinstance(told, Mapping) else best
+    if known.value is None and isinstance(stored.history, Mapping):
+        known = best.from_tree(best_in(stored.history, best.name, best.mode) or {})
+    return known
+
+
+def other_metric(best: Best | None, stored: Stored) -> str:
+    """Say that another metric, or its other end, is watched now; "" where it is the same.
+
+    ``best``: as ``best_from`` gives it.
+    """
+    told = stored.metrics.get("best")
+    if best is None or not isinstance(told, Mapping) or told.get("value") is None:
+        return ""
+    name, mode = told.get("name") or best.name, told.get("mode") or best.mode
+    if (name, mode) == (best.name, best.mode):
+        return ""
+    so_far = "of which nothing is known yet"
+    if best.value is not None:
+        so_far = f"whose best so far is {best.value:.6g} (epoch {best.epoch}, step {best.step})"
+    return (
+        f"{name} ({mode}) was watched before, now it is {best.name} ({best.mode}), "
+        f"{so_far}: what was the best until now is kept as retention says, or if it is pinned"
+    )
