@@ -114,6 +114,10 @@ class Keeper:
         self._saver.join()
         self._tell(f"{why}, so nothing is saved of it; {self._saver.newest}")
 
+    def at_streams(self, left: list[str]) -> None:
+        """Tell: what is drawn there is not what the run would have drawn."""
+        self._tell(f"random streams that do not go on: {'; '.join(left)}")
+
     def in_between(self, loop: Loop) -> None:
         """A batch of an evaluation is over: the step before it is saved, if it still can be."""
         reason = self._watcher.save_point()

@@ -37,6 +37,9 @@ class Listener(Protocol):
     def at_lost(self, why: str) -> None:
         """A loop was left by break, and what it completed cannot be saved any more."""
 
+    def at_streams(self, left: list[str]) -> None:
+        """Some random streams of a resume could not be put back: which, in words."""
+
     def at_reached(self, mark: Mark, *, by_steps: bool) -> None:
         """The target was reached before, by an earlier process."""
 

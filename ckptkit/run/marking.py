@@ -130,4 +130,6 @@ class Marking:
         if not keep:
             self._pending = None
         if pending is not None and pending.rng is not None:
-            put_back(pending.rng, self._generators)
+            untold = put_back(pending.rng, self._generators)
+            if untold and not keep:
+                self._listener.at_streams(untold)

@@ -61,7 +61,7 @@ def put_back(mark: RngMark, generators: Mapping[str, Any] | None = None) -> list
     present = dict(_accelerators())
     for kind, states in mark.devices.items():
         untold += _put_devices(kind, present.get(kind), states)
-    untold += [f"{kind} had no stored stream" for kind in present if kind not in mark.devices]
+    untold += [f"none of {kind} was stored" for kind in present if kind not in mark.devices]
     for name, one in (generators or {}).items():
         _put_generator(name, one, mark.generators.get(name))
     return untold
@@ -173,7 +173,7 @@ def _device_states(module: Any) -> Iterator[torch.Tensor]:
 
 def _put_devices(kind: str, module: Any, states: list[torch.Tensor]) -> list[str]:
     if module is None:
-        return [f"{kind} is not in use here, its {len(states)} streams were left"]
+        return [f"{len(states)} of {kind} were stored, which is not in use here"]
     n_here = module.device_count() if hasattr(module, "device_count") else 1
     for index, state in enumerate(states[:n_here]):
         if hasattr(module, "get_rng_state_all"):
@@ -182,7 +182,7 @@ def _put_devices(kind: str, module: Any, states: list[torch.Tensor]) -> list[str
             module.set_rng_state(state.cpu())
     if n_here == len(states):
         return []
-    return [f"{len(states)} devices of {kind} were stored, {n_here} are here"]
+    return [f"{len(states)} of {kind} were stored, and {n_here} of its devices are here"]
 
 
 def _generator_state(one: Any) -> Any:

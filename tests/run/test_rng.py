@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from ckptkit.errors import MismatchError
+from ckptkit.run import rng
 from ckptkit.run.rng import as_tree, from_tree, put_back, seed_streams, take_mark, undisturbed
 from ckptkit.tree import equal, to_node, to_python
+from tests.run.small import Small
 
 
 def draws():
@@ -104,3 +106,43 @@ def test_a_block_leaves_no_trace_in_the_streams():
     after = as_tree(take_mark())
     tensor = lambda t: tuple(t.tolist())  # noqa: E731
     assert equal(to_node(before, tensor=tensor), to_node(after, tensor=tensor))
+
+
+class Devices:
+    """An accelerator with so many devices, whose streams are their numbers."""
+
+    def __init__(self, count):
+        self.count = count
+        self.streams = {}
+
+    def device_count(self):
+        return self.count
+
+    def get_rng_state_all(self):
+        return [torch.full((16,), number, dtype=torch.uint8) for number in range(self.count)]
+
+    def set_rng_state(self, state, number):
+        self.streams[number] = state
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (2, 0, "2 of cuda were stored, which is not in use here"),
+        (2, 1, "2 of cuda were stored, and 1 of its devices are here"),
+        (0, 2, "none of cuda was stored"),
+        (2, 2, ""),
+    ],
+)
+def test_streams_that_a_resume_cannot_put_back_are_told(tmp_path, monkeypatch, before, now, words):
+    def use(count):
+        found = [("cuda", Devices(count))] if count else []
+        monkeypatch.setattr(rng, "_accelerators", lambda: iter(found))
+
+    use(before)
+    Small().train(tmp_path, 1)
+    use(now)
+    again = Small()
+    again.train(tmp_path, 2)
+    told = [text for text in again.told if "random streams that do not go on" in text]
+    assert told == ([f"random streams that do not go on: {words}"] if words else [])
