@@ -32,9 +32,11 @@ def read_settings(path: Path) -> Layer:
     if len(data) > _MAX_NBYTES:
         raise SettingError(path, f"has more than {_MAX_NBYTES} bytes", "a file of settings", "")
     try:
-        values = parse(data.decode("utf-8"))
+        values = parse(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:  # those of json, tomllib and decoding are one
         raise SettingError(path, f"cannot be read: {exc}", path.suffix[1:].upper(), "") from exc
+    if values is None:
+        raise SettingError(path, "is empty", "settings by name", "")
     if not isinstance(values, Mapping):
         raise SettingError(path, f"holds a {type(values).__name__}", "settings by name", "")
     return Layer(str(path), values)
@@ -43,7 +45,17 @@ def read_settings(path: Path) -> Layer:
 def _json(text: str) -> Any:
     import json
 
-    return json.loads(text)
+    return json.loads(text, object_pairs_hook=_each_once) if text.strip() else None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping, in which the last of two would silently win. Raises: ValueError for two."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is said more than once")
+    return values
 
 
 def _toml(text: str) -> Any:
@@ -63,6 +75,9 @@ def _yaml(text: str) -> Any:
             "pip install pyyaml, or write the settings as .toml or .json",
         ) from exc  # fmt: skip
     try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if isinstance(root, yaml.MappingNode):
+            _each_once([(key.value, None) for key, _ in root.value if key.id == "scalar"])
         return yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ValueError(" ".join(str(exc).split())) from exc

@@ -191,6 +191,32 @@ def test_a_file_that_holds_no_settings_is_refused_by_name(tmp_path, name, text):
         read_settings(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.toml", "a.yaml"])
+def test_a_mark_of_the_byte_order_is_no_fault(tiny, tmp_path, name):
+    text = {"json": '{"lr": 0.5}', "toml": "lr = 0.5", "yaml": "lr: 0.5"}[name[2:]]
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert build(tiny, [read_settings(tmp_path / name)]).config.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", '{"lr": 1, "epochs": 2, "lr": 3}'), ("a.yaml", "lr: 1\nepochs: 2\nlr: 3\n")],
+)
+def test_a_setting_that_is_said_twice_is_refused_and_named(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingError, match="'lr' is said more than once"):
+        read_settings(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.json", ""), ("a.json", " \n"), ("a.yaml", ""), ("a.yaml", "# lr: 1\n")]
+)
+def test_an_empty_file_is_said_to_be_empty(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingError, match=rf"{name}: is empty; expected settings by name"):
+        read_settings(tmp_path / name)
+
+
 def test_a_file_that_is_not_there_or_a_folder_is_said_to_be_so(tmp_path):
     with pytest.raises(NotFoundError):
         read_settings(tmp_path / "none.json")
