@@ -50,8 +50,8 @@ class PlacedFeed:
         self._loader.seek(place)
 
     def state(self) -> Place:
-        """The place."""
-        return self._loader.place
+        """The place, and what the epoch shows."""
+        return self._loader.described
 
     def go_to(self, state: Any) -> None:
         """Seek; the seed of the stored place counts, because it made the order."""

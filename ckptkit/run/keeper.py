@@ -118,6 +118,10 @@ class Keeper:
         """Tell: what is drawn there is not what the run would have drawn."""
         self._tell(f"random streams that do not go on: {'; '.join(left)}")
 
+    def at_odds(self, text: str) -> None:
+        """Tell; the script may have its reasons."""
+        self._tell(text)
+
     def in_between(self, loop: Loop) -> None:
         """A batch of an evaluation is over: the step before it is saved, if it still can be."""
         reason = self._watcher.save_point()

@@ -34,6 +34,9 @@ class Listener(Protocol):
     def in_between(self, loop: Loop) -> None:
         """No body is under way: what the last one completed is all there is."""
 
+    def at_odds(self, text: str) -> None:
+        """A resume inside an epoch finds other loops or other data than the epoch began with."""
+
     def at_lost(self, why: str) -> None:
         """A loop was left by break, and what it completed cannot be saved any more."""
 

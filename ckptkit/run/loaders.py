@@ -22,11 +22,17 @@ _COPIED = (
 
 
 class Place(NamedTuple):
-    """Where a loader stands. ``samples``: how many of the epoch all ranks together were handed."""
+    """Where a loader stands. ``samples``: how many of the epoch all ranks together were handed.
+
+    ``items`` and ``order``: how much the epoch shows, and how it is ordered; 0 and "" where nobody
+    knows. They are compared where a resume goes on, and decide nothing.
+    """
 
     seed: int
     epoch: int
     samples: int
+    items: int = 0
+    order: str = ""
 
 
 class _Tickets:
@@ -105,9 +111,15 @@ class ResumableLoader:
         """Where it stands: behind the last batch that was handed out."""
         return Place(self._tickets.seed, self._tickets.epoch, self._tickets.samples)
 
+    @property
+    def described(self) -> Place:
+        """The place, with what the epoch shows."""
+        tickets = self._tickets
+        return self.place._replace(items=len(tickets.order()), order=tickets.plan.name)
+
     def seek(self, place: Place) -> None:
         """Go on from ``place``; costs the same wherever it is."""
-        self._tickets.seed, self._tickets.epoch, self._tickets.samples = place
+        self._tickets.seed, self._tickets.epoch, self._tickets.samples = place[:3]
 
     def __len__(self) -> int:
         """Batches that are left of this epoch."""

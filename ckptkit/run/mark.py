@@ -62,9 +62,12 @@ def mark_from(progress: Mapping[str, Any], data: Mapping[str, Any], rng: RngMark
     A checkpoint without a data position goes on at the next whole epoch.
     """
     places = {
-        name: Place(int(one["seed"]), int(one["epoch"]), int(one["samples"]))
+        name: Place(
+            int(one["seed"]), int(one["epoch"]), int(one["samples"]),
+            int(one.get("items") or 0), str(one.get("order") or ""),
+        )
         for name, one in (data.get("places") or {}).items()
-    }
+    }  # fmt: skip
     return Mark(
         epochs=int(progress.get("epochs_completed") or 0),
         steps=int(progress.get("optimizer_steps") or 0),

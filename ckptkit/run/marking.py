@@ -25,7 +25,7 @@ class Marking:
     ) -> None:  # fmt: skip
         self._counter, self._listener, self._moved = counter, listener, moved
         self._generators = generators
-        self._feeds = Feeds(seed)
+        self._feeds = Feeds(seed, listener.at_odds)
         self._pending: Mark | None = None  # a resume whose streams are not put back yet
         self._of_body: set[str] = set()  # loops that have handed something out for this body
         self.breaks = Breaks()

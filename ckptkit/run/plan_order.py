@@ -18,6 +18,7 @@ class Plan(NamedTuple):
 
     order: Order
     share: Share
+    name: str  # of the order, for people
     batched: bool = False
 
 
@@ -32,25 +33,26 @@ def plan_order(loader: data.DataLoader[Any]) -> Plan:
     sampler, share = loader.sampler, Share(loader.batch_size or 1, drop_last=bool(loader.drop_last))
     own = type(loader.batch_sampler) is data.BatchSampler or loader.batch_sampler is None
     if not own:
-        return Plan(_asked(loader.batch_sampler), share, batched=True)
+        name = f"by {type(loader.batch_sampler).__name__}"
+        return Plan(_asked(loader.batch_sampler), share, name, batched=True)
     if type(sampler) is data.SubsetRandomSampler:
-        return Plan(_chosen(sampler), share)
+        return Plan(_chosen(sampler), share, "a shuffled subset")
     if not _has_length(loader.dataset):
-        return Plan(_asked(sampler), share)
+        return Plan(_asked(sampler), share, f"by {type(sampler).__name__}")
     if type(sampler) is data.DistributedSampler:
         share = share._replace(rank=sampler.rank, world=sampler.num_replicas)
-        return Plan(_all_of(loader.dataset, shuffle=sampler.shuffle), share)
+        return _all_of(loader.dataset, share, shuffle=sampler.shuffle)
     shuffle = _is_plain_shuffle(sampler)
     if shuffle or type(sampler) is data.SequentialSampler:
-        return Plan(_all_of(loader.dataset, shuffle=shuffle), share)
-    return Plan(_asked(sampler), share)
+        return _all_of(loader.dataset, share, shuffle=shuffle)
+    return Plan(_asked(sampler), share, f"by {type(sampler).__name__}")
 
 
-def _all_of(dataset: Any, *, shuffle: bool) -> Order:
+def _all_of(dataset: Any, share: Share, *, shuffle: bool) -> Plan:
     """Every sample once, in its order or in a permutation of the epoch's."""
     if shuffle:
-        return lambda seed, epoch: shuffled(len(dataset), seed, epoch)
-    return lambda _seed, _epoch: range(len(dataset))
+        return Plan(lambda seed, epoch: shuffled(len(dataset), seed, epoch), share, "shuffled")
+    return Plan(lambda _seed, _epoch: range(len(dataset)), share, "in order")
 
 
 def _chosen(sampler: Any) -> Order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckptkit.errors import MismatchError
@@ -20,8 +20,8 @@ class Feeds:
     ``claims``: places of a resume that no loop has taken yet.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, tell: Callable[[str], None]) -> None:
+        self._seed, self._tell = seed, tell
         self._known: dict[str, tuple[Any, Feed]] = {}
         self._ended: dict[str, Any] = {}  # of loaders that keep their own state: the last epoch's
         self._used: set[str] | None = None  # names of the epoch under way; None outside of any
@@ -57,13 +57,34 @@ class Feeds:
         if known is None or known[0] is not loader:
             self._known[name] = known = (loader, feed_of(loader, seed))
         feed = known[1]
+        self._tell_of_waiting(name)
         ended = self._ended.pop(name, None)
         stored = self.claims.pop(name, ended)
         feed.begin(Place(seed, epoch, 0))
         if stored is not None:
             feed.go_to(stored)
+            self._tell_of_others(name, stored, feed.state())
         self._under_way.append(name)
         return feed
+
+    def _tell_of_waiting(self, name: str) -> None:
+        if self.claims and name not in self.claims:
+            waiting = ", ".join(map(repr, sorted(self.claims)))
+            self._tell(
+                f"the epoch goes on inside the loop named {waiting}, but one named {name!r} comes "
+                "first and begins at its beginning: has it another name now?"
+            )
+
+    def _tell_of_others(self, name: str, then: Any, now: Any) -> None:
+        """Data that changed inside an epoch: of what is left, some may be shown twice or never."""
+        if not isinstance(then, Place) or not then.order:
+            return
+        if (then.items, then.order) != (now.items, now.order):
+            self._tell(
+                f"the epoch under way goes on with other data in the loop {name!r}: {now.items} "
+                f"items, {now.order}; it began with {then.items}, {then.order}; some may be shown "
+                "twice or never"
+            )
 
     def _check(self, name: str) -> None:
         if self._used is None:

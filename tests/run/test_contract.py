@@ -27,7 +27,8 @@ def test_point_1_epochs_and_steps_are_completed_ones_and_the_place_is_in_samples
         progress = found.state("progress")
         place = found.state("data")["places"]["train"]
     assert (progress["epochs_completed"], progress["optimizer_steps"]) == (1, 5)
-    assert place == {"seed": 0, "epoch": 1, "samples": 8}
+    shown = {"items": 12, "order": "shuffled"}  # by the whole epoch
+    assert place == {"seed": 0, "epoch": 1, "samples": 8, **shown}
     again = Small(batch_size=1)
     again.loader = DataLoader(again.data, batch_size=1, shuffle=True, num_workers=2)
     again.train(tmp_path, 2)
