@@ -65,7 +65,7 @@ class Keeper:
     def at_row(self, place: Mark) -> None:
         """In a loop of steps: record the means, if it is time."""
         if self.means is not None:
-            self._step_row(place, close=place.steps >= self.last_step)
+            self._step_row(place, close=self._row_at < self.last_step <= place.steps)
 
     def at_step(self, mark: Mark) -> None:
         """Save if it is time; stop if somebody asked."""

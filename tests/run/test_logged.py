@@ -146,6 +146,16 @@ def test_the_last_row_of_a_loop_of_steps_is_in_the_file_and_in_the_last_checkpoi
         assert final.state("history")["step"] == [10, 15]
 
 
+def test_the_steps_of_a_loop_behind_a_loop_of_steps_make_rows_of_the_usual_width(tmp_path):
+    one = Small()
+    with one.run(tmp_path, row_steps=10) as run:
+        for target in (5, 25):
+            for _ in run.steps(target):
+                one.step(run, one.data[:4], lambda *_: 0)
+        one.loop(run, 2, lambda *_: 0, lambda *_: 0)
+    assert run.history["step"] == [5, 10, 20, 25, 28, 30, 31]
+
+
 def test_rows_that_no_save_has_written_are_in_the_file_when_the_run_is_left(tmp_path):
     Small().train(tmp_path, 3, save=SavePolicy(every_epochs=2, final=False))
     assert on_disk(tmp_path)["epoch"] == [1, 2, 3]
