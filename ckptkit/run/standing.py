@@ -63,7 +63,8 @@ class Feeds:
         feed.begin(Place(seed, epoch, 0))
         if stored is not None:
             feed.go_to(stored)
-            self._tell_of_others(name, stored, feed.state())
+            if isinstance(stored, Place) and stored.order:  # to ask another one begins it
+                self._tell_of_others(name, stored, feed.state())
         self._under_way.append(name)
         return feed
 
@@ -75,11 +76,9 @@ class Feeds:
                 "first and begins at its beginning: has it another name now?"
             )
 
-    def _tell_of_others(self, name: str, then: Any, now: Any) -> None:
+    def _tell_of_others(self, name: str, then: Place, now: Any) -> None:
         """Data that changed inside an epoch: of what is left, some may be shown twice or never."""
-        if not isinstance(then, Place) or not then.order:
-            return
-        if (then.items, then.order) != (now.items, now.order):
+        if isinstance(now, Place) and then[3:] != now[3:]:
             self._tell(
                 f"the epoch under way goes on with other data in the loop {name!r}: {now.items} "
                 f"items, {now.order}; it began with {then.items}, {then.order}; some may be shown "

@@ -74,7 +74,7 @@ def test_a_time_limit_that_a_script_swallows_ends_a_loop_of_steps_with_its_code(
             try:
                 for _ in run.steps(9):
                     self.step(run, self.data[:4], inside)
-            except BaseException as error:  # noqa: BLE001  as by a bare except
+            except BaseException as error:  # as by a bare except
                 self.swallowed = error
 
     one = Swallowing()
