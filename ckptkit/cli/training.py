@@ -52,6 +52,8 @@ def begin(
         called(trainer.name, lambda: train(start, _run_options(**run)))
     except SettingConflictError as exc:
         raise _with_options(exc, start) from exc
+    except SettingError as exc:
+        raise _of_self_test(exc, trainer) from exc
     except SystemExit as exc:  # a signal, or the time limit: its code is what ours will be
         if exc.code and _leads():
             _say_where(start, as_json=as_json, stopped=True)
@@ -79,6 +81,14 @@ def _with_options(exc: SettingConflictError, start: Start) -> SettingConflictErr
         exc.where, exc.seen, exc.expected,
         f"say {back}, or begin a new run; --force goes on if you know that the weights fit",
     )  # fmt: skip
+
+
+def _of_self_test(exc: SettingError, trainer: Trainer) -> SettingError:
+    """A script is told to give a probe; here a trainer has one, or has not."""
+    if exc.where != "self_test":
+        return exc
+    seen = f"{trainer.name} has no probe, so nothing would be tested"
+    return SettingError("--self-test", seen, "", "leave --self-test out")
 
 
 def _ask(*, dry_run: bool) -> Any:

@@ -116,6 +116,13 @@ def test_what_does_not_fit_is_shown_line_by_line_and_in_json_beside_the_advice(c
     assert "report" not in json.loads(call("resume", "nowhere", "--json").stdout)["error"]
 
 
+def test_a_self_test_of_a_trainer_without_a_probe_is_refused_in_the_commands_words(call, place):
+    result = call("resume", "latest", "--self-test")
+    assert result.exit_code == 12
+    assert "--self-test: tiny has no probe, so nothing would be tested" in result.stderr
+    assert "probe=" not in result.stderr
+
+
 def test_a_target_that_is_reached_is_said_to_be(call, place):
     result = call("resume", "latest")
     assert result.exit_code == 0

@@ -3,7 +3,7 @@
 import pytest
 
 import ckptkit
-from ckptkit.errors import SettingError, WriteFailedError
+from ckptkit.errors import MismatchError, SettingError, WriteFailedError
 from tests.plugins.whose import each
 
 SMALL = {
@@ -33,6 +33,24 @@ def test_the_rate_that_is_told_of_an_epoch_is_the_one_it_trained_with(name, tmp_
     run = ckptkit.trainer(name).train(tmp_path, **settings(name, epochs=2, lr=0.004))
     assert run.history["lr"] == pytest.approx([0.004, 0.002])
     assert {"train_loss", "val_loss"} <= set(run.history)
+
+
+@EACH
+def test_the_self_test_compares_what_the_weights_compute(name, tmp_path):
+    trainer, told = ckptkit.trainer(name), []
+    run = trainer.train(tmp_path / "runs", **settings(name, epochs=1))
+    best = run.folder / "checkpoints" / "best_model"
+    tested = {"self_test": True, "tell": told.append}
+    trainer.train(tmp_path / "runs", resume=best, run=tested, epochs=1)
+    assert any("self-test: the probe gives the bits" in one for one in told)
+    with ckptkit.load(best) as checkpoint:
+        changed = {section: checkpoint.state(section) for section in checkpoint.document}
+    for weights in (changed["model"], changed.get("ema", {}).get("weights", {})):
+        for tensor in weights.values():
+            tensor.detach().add_(0.01 if tensor.is_floating_point() else 0)
+    ckptkit.save(tmp_path / "changed", changed, trainer=name, versions=trainer.offer.versions)
+    with pytest.raises(MismatchError, match=r"probe: .* after the resume"):
+        trainer.train(tmp_path / "no", resume=tmp_path / "changed", run=tested, epochs=1)
 
 
 @EACH

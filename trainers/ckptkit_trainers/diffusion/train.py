@@ -59,6 +59,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
         prompts = prompts_of(config, read.held_out)
         options = options_of(config, best="val_loss", mode="min")
         options |= {"trainer": NAME, "versions": VERSIONS}
+        options["probe"] = lambda: draw(painter, [""], config, Way(steps=1, guidance=1))
         with ckptkit.Run(folder, state, **options | run_options) as run:
             for note in know(read, config):
                 run.tell(note)

@@ -21,6 +21,7 @@ from ckptkit_trainers.multimodal.loss import contrastive, guessing
 from ckptkit_trainers.multimodal.migrators import MIGRATORS, VERSIONS
 from ckptkit_trainers.multimodal.model import Brain
 from ckptkit_trainers.multimodal.parts import parts_of
+from ckptkit_trainers.multimodal.probe import probe
 from ckptkit_trainers.multimodal.schedule import catch_up
 from ckptkit_trainers.multimodal.sheet import progress_sheet
 from ckptkit_trainers.multimodal.source import Source, open_source
@@ -59,7 +60,7 @@ def train(config: Config, folder: str | os.PathLike[str], **run_options: Any) ->
             "model": brain, "optimizer": optimizer, "scheduler": scheduler,
             "scaler": learner.scaler, "parts": parts,
         }  # fmt: skip
-        options = _options(config, run_options)
+        options = {"probe": lambda: probe(brain, config, place), **_options(config, run_options)}
         with ckptkit.Run(folder, state, trainer="multimodal", versions=VERSIONS, **options) as run:
             catch_up(run, scheduler, optimizer)
             run.tell(summary(run, config, place, source, len(pairs)))
