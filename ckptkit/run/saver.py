@@ -176,7 +176,7 @@ class Saver:
     def name_last(self, name: str) -> None:
         """Give the newest regular checkpoint one more name."""
         self._behind.join()
-        if self.last is not None:
+        if self.last is not None and self._ranks.writes:
             point(self._experiment.checkpoints / name, self.last)
 
     def emergency(self, name: str, mark: Mark, *, alone: bool = False) -> SaveReport | None:

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import ckptkit
+from ckptkit.run.aliases import identity
+from tests.run.small import Small
 
 
 def train(folder, *, by_steps):
@@ -33,3 +35,16 @@ def test_reached_again_it_says_so_and_what_is_drawn_behind_the_loop_is_what_it_w
     assert bodies == 0
     assert any("nothing to do" in text for text in told)
     assert again == drawn
+
+
+def test_of_several_processes_the_one_that_writes_gives_the_final_name(tmp_path):
+    """Another's newest checkpoint is the one that it was resumed from."""
+    one = Small()
+    run = one.train(tmp_path, 2)
+    saver, folder = run._saver, run.experiment.checkpoints
+    saver.last, saver._ranks.rank = folder / "checkpoint_epoch_1", 1
+    saver.name_last("final_model")
+    assert identity(folder / "final_model") == identity(folder / "checkpoint_epoch_2")
+    saver._ranks.rank = 0
+    saver.name_last("final_model")
+    assert identity(folder / "final_model") == identity(folder / "checkpoint_epoch_1")
