@@ -11,7 +11,7 @@ import pytest
 from tests.plugins.whose import PLUGINS, ROOT, TRAINERS, left_out, plugin_of
 
 #: Files whose tests are of no plugin, but for those that are marked.
-OF_NONE = {"test_engine.py", "test_every_trainer.py"}
+OF_NONE = {"test_engine.py", "test_every_trainer.py", "test_folder_files.py"}
 #: Every use of the mark, and what it is given: a test elsewhere that needs one plugin, or all.
 MARKED = {
     "tests/docs/test_trainers.py": {
