@@ -107,7 +107,9 @@ def _pair_of(listed: Path, number: int, row: list[str]) -> Captioned:
 def _from_neighbours(folder: Path) -> list[Captioned]:
     """Pair every GIF with the text beside it."""
     pairs = []
-    for path in gifs_below(folder):
+    for path in files_below(folder):
+        if path.suffix.lower() != ".gif":
+            continue
         text = path.with_suffix(".txt")
         if not text.is_file():
             raise errors.NotFoundError(
@@ -120,11 +122,6 @@ def _from_neighbours(folder: Path) -> list[Captioned]:
             )
         pairs.append(Captioned(path, caption))
     return pairs
-
-
-def gifs_below(folder: Path) -> list[Path]:
-    """Return the GIFs of a folder and its subfolders."""
-    return [path for path in files_below(folder) if path.suffix.lower() == ".gif"]
 
 
 def notes_of(folder: Path, *parts: GifFolder) -> tuple[str, ...]:

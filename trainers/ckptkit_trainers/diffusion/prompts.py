@@ -22,8 +22,8 @@ def require_known(tokens: Tokens, captions: list[str]) -> None:
 
     Raises: SettingError, which names words that have one.
     """
-    if unknown := unknown_in(tokens, captions):
-        known = ", ".join(tokens.names["words"][:SHOWN]) if isinstance(tokens, OwnWords) else ""
+    if isinstance(tokens, OwnWords) and (unknown := unknown_in(tokens, captions)):
+        known = ", ".join(tokens.names["words"][:SHOWN])
         raise errors.SettingError(
             "--prompt", f"{', '.join(unknown)}: not among the words that the model knows",
             f"words that are: {known}",

@@ -47,10 +47,11 @@ class OwnWords:
 
     def notes(self, captions: Sequence[str]) -> tuple[str, ...]:
         """Tell what of some captions is lost: words without a number, and captions that are cut."""
-        words = {word for caption in captions for word in split(caption)}
+        parted = [split(caption) for caption in captions]
+        words = {word for parts in parted for word in parts}
         lost = sorted(words.difference(self.names["words"]))
         room = self.length - 2  # a begin and an end are around them
-        cut = sum(len(split(caption)) > room for caption in captions)
+        cut = sum(len(parts) > room for parts in parted)
         told = []
         if lost:
             some = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_OF_RUNS = "checkpoints"  # what a run's folder holds
+from ckptkit_trainers.engine.out import CHECKPOINTS
+
 _SHOWN = 3
 
 
@@ -31,7 +32,7 @@ def _walked(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             continue
         if entry.is_file():
             yield path
-        elif entry.is_dir() and not (path / _OF_RUNS).is_dir():
+        elif entry.is_dir() and not (path / CHECKPOINTS).is_dir():
             yield from _walked(path, seen)
 
 

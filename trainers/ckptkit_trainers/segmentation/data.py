@@ -18,7 +18,7 @@ from ckptkit_trainers.engine.picture_file import opened, read_picture, require_e
 from ckptkit_trainers.engine.place import Place
 from ckptkit_trainers.engine.telling import Telling, TellingCollate
 from ckptkit_trainers.segmentation.config import Config
-from ckptkit_trainers.segmentation.folders import Pair, notes_of, read_folder
+from ckptkit_trainers.segmentation.folders import Pair, Split, notes_of, read_folder
 from ckptkit_trainers.segmentation.mask_file import read_mask
 from ckptkit_trainers.segmentation.tiles import Tile, draw_tile
 
@@ -108,7 +108,12 @@ class Data(NamedTuple):
 
     train: Patches
     val: Patches
-    notes: tuple[str, ...] = ()  # what of the folder is not used
+    source: tuple[Path, Split] | None = None  # a person's folder, and its pairs
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the folder is not used; it is walked for that."""
+        return () if self.source is None else notes_of(*self.source)
 
 
 def open_data(config: Config) -> Data:
@@ -123,7 +128,7 @@ def open_data(config: Config) -> Data:
     root = Path(config.data)
     split = read_folder(root, seed=config.seed, val_fraction=config.val_fraction)
     parts = Cropped(config, split.train), Cropped(config, split.val, held_out=True)
-    return Data(*parts, notes_of(root, split))
+    return Data(*parts, (root, split))
 
 
 def train_loader(config: Config, data: Patches, place: Place) -> DataLoader[object]:
